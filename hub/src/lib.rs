@@ -1,1 +1,407 @@
-//! placeholder
+//! The event loop under evy: one turn of it, and the keys and deadlines it knows.
+//!
+//! A [`Hub`] is given descriptors, deadlines, and opaque [`Owner`]s that wait for them, and hands
+//! back the owners that are due. It knows nothing of green threads, never calls what it is given,
+//! and can be driven by a test without a stack and without sleeping. One OS thread owns a hub; other
+//! threads reach it through its [`Remote`].
+//!
+//! ```text
+//!   Hub ─┬─ Sources   who waits for which descriptor, what the OS said of it
+//!        ├─ Timers    who waits for which deadline
+//!        ├─ Remote    what other threads have sent
+//!        ├─ Clock     the one place that reads the clock
+//!        └─ Driver    the one place that polls: epoll, or polling's Poller
+//! ```
+#![doc(test(attr(deny(warnings))))]
+
+mod clock;
+mod driver;
+mod readiness;
+mod remote;
+mod sources;
+mod spin;
+mod timers;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use clock::Clock;
+use driver::{Buffer, Driver, Mode};
+pub use readiness::{Direction, Readiness};
+use remote::Message;
+pub use remote::Remote;
+use sources::Sources;
+pub use sources::{Busy, Company, SourceKey};
+use spin::Spin;
+pub use timers::TimerKey;
+use timers::Timers;
+
+/// Whoever waits: a word that means something to the hub's user and nothing to the hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner(pub NonZeroUsize);
+
+/// What a turn of the hub hands back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// The descriptor that this owner waited for is ready.
+    Ready(Owner),
+    /// The deadline of this owner has passed.
+    Deadline(Owner),
+    /// Another thread sent this word by [`Remote::wake`].
+    Remote(u64),
+}
+
+/// One OS thread's event loop.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use evy_hub::{Due, Hub, Owner};
+///
+/// let mut hub = Hub::new()?;
+/// let owner = Owner(NonZeroUsize::new(7).unwrap());
+/// hub.add_deadline(hub.clock().read() + 1_000_000, owner);
+/// let mut due = Vec::new();
+/// while due.is_empty() {
+///     hub.turn(true, &mut |item| due.push(item))?;
+/// }
+/// assert_eq!(due, [Due::Deadline(owner)]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Hub {
+    clock: Clock,
+    /// The clock's reading of the current turn.
+    now: u64,
+    sources: Sources,
+    timers: Timers,
+    remote: Arc<Remote>,
+    events: Buffer,
+    spin: Spin,
+    /// How often the OS was polled.
+    polls: u64,
+}
+
+impl Hub {
+    /// Makes a hub with the platform's driver, or with polling under `EVY_DRIVER=polling`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `epoll_create` or `kqueue`: no descriptor left, no memory.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self::with_driver(Driver::new()?))
+    }
+
+    fn with_driver(driver: Driver) -> Self {
+        let clock = Clock::new();
+        let now = clock.read();
+        Self {
+            clock,
+            now,
+            sources: Sources::new(),
+            timers: Timers::new(now),
+            events: driver.buffer(),
+            remote: Arc::new(Remote::new(driver)),
+            spin: Spin::new(),
+            polls: 0,
+        }
+    }
+
+    /// The hub's clock.
+    #[inline]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The clock's reading at the current turn: cheap, and up to a turn old.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// The side of this hub that other threads may use.
+    #[inline]
+    pub fn remote(&self) -> &Arc<Remote> {
+        &self.remote
+    }
+
+    /// How many owners wait for a descriptor.
+    pub fn waiting(&self) -> usize {
+        self.sources.waiters()
+    }
+
+    /// How many descriptors are registered.
+    pub fn sources(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// How many deadlines are pending.
+    pub fn deadlines(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// How many events came for a registration that was gone, and were dropped.
+    pub fn stale_events(&self) -> u64 {
+        self.sources.stale_events
+    }
+
+    /// How often the OS was polled.
+    pub fn polls(&self) -> u64 {
+        self.polls
+    }
+
+    /// Makes `owner` due when the clock reads `deadline`; never earlier.
+    #[inline]
+    pub fn add_deadline(&mut self, deadline: u64, owner: Owner) -> TimerKey {
+        self.timers.insert(deadline, owner)
+    }
+
+    /// Takes a deadline back. `false` if it has passed and been handed back already.
+    #[inline]
+    pub fn cancel_deadline(&mut self, key: TimerKey) -> bool {
+        self.timers.cancel(key)
+    }
+
+    /// Registers `fd` for good: edge-triggered, both directions. The caller keeps it open until
+    /// [`deregister`](Self::deregister) or [`release`](Self::release).
+    ///
+    /// It starts with no readiness known: the registration itself makes the OS report what is ready.
+    ///
+    /// # Errors
+    ///
+    /// Those of `epoll_ctl` or `kevent`: `AlreadyExists` when this number is registered,
+    /// `PermissionDenied` for a regular file, out of memory.
+    pub fn register(&mut self, fd: BorrowedFd<'_>) -> io::Result<SourceKey> {
+        self.add(
+            fd.as_raw_fd(),
+            Readiness::READABLE | Readiness::WRITABLE,
+            Mode::Edge,
+        )
+    }
+
+    fn add(&mut self, fd: RawFd, interest: Readiness, mode: Mode) -> io::Result<SourceKey> {
+        let key = self.sources.insert(fd, mode);
+        if let Err(error) = self.remote.driver.add(fd, key, interest, mode) {
+            self.sources.remove(key);
+            return Err(error);
+        }
+        Ok(key)
+    }
+
+    /// Ends a registration; the descriptor stays open.
+    pub fn deregister(&mut self, key: SourceKey) {
+        if let Some(source) = self.sources.remove(key) {
+            self.remote.driver.delete(source.fd);
+        }
+    }
+
+    /// Ends a registration, then closes the descriptor.
+    pub fn release(&mut self, key: SourceKey, fd: OwnedFd) {
+        self.deregister(key);
+        drop(fd);
+    }
+
+    /// What is known to be ready, and not used up. Nothing for a registration that has ended.
+    #[inline]
+    pub fn readiness(&self, key: SourceKey) -> Readiness {
+        self.sources
+            .get(key)
+            .map_or(Readiness::NONE, |source| source.readiness)
+    }
+
+    /// Takes `used` off what is known to be ready: before the call that uses it up, so that an event
+    /// that comes during the call is not lost.
+    #[inline]
+    pub fn clear_readiness(&mut self, key: SourceKey, used: Readiness) {
+        if let Some(source) = self.sources.get_mut(key) {
+            source.readiness.clear(used);
+        }
+    }
+
+    /// Puts back what a call did not use up.
+    #[inline]
+    pub fn set_readiness(&mut self, key: SourceKey, unused: Readiness) {
+        if let Some(source) = self.sources.get_mut(key) {
+            source.readiness.set(unused);
+        }
+    }
+
+    /// Makes `owner` due whenever `direction` of a registered descriptor becomes ready and it stands
+    /// first in line, until it leaves by [`unwait`](Self::unwait).
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`] when somebody waits already and `company` is [`Company::Alone`].
+    #[inline]
+    pub fn wait(
+        &mut self,
+        key: SourceKey,
+        direction: Direction,
+        owner: Owner,
+        company: Company,
+    ) -> Result<(), Busy> {
+        self.sources.wait(key, direction, owner, company)
+    }
+
+    /// Ends a wait, whether or not an event came.
+    #[inline]
+    pub fn unwait(&mut self, key: SourceKey, direction: Direction, owner: Owner) {
+        self.sources.unwait(key, direction, owner);
+    }
+
+    /// Who stands first in line for a direction.
+    #[inline]
+    pub fn first_waiter(&self, key: SourceKey, direction: Direction) -> Option<Owner> {
+        self.sources.first(key, direction)
+    }
+
+    /// Makes `owner` due when `direction` of a descriptor that somebody else owns is ready: one
+    /// one-shot registration a descriptor, for as long as somebody waits. One that a green socket
+    /// registered is used as it is. The caller keeps the descriptor open until
+    /// [`unwait_foreign`](Self::unwait_foreign), which every wait ends with.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`register`](Self::register), but for `AlreadyExists`.
+    pub fn wait_foreign(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+        owner: Owner,
+    ) -> io::Result<SourceKey> {
+        let fd = fd.as_raw_fd();
+        let (key, is_new) = match self.sources.find(fd) {
+            Some(key) => (key, false),
+            None => (self.add(fd, direction.bit(), Mode::Oneshot)?, true),
+        };
+        let accepted = self.sources.wait(key, direction, owner, Company::Queue);
+        debug_assert!(accepted.is_ok(), "a queue takes everybody");
+        if !is_new {
+            self.rearm(key)?;
+        }
+        Ok(key)
+    }
+
+    /// Ends a wait of [`wait_foreign`](Self::wait_foreign), whether or not an event came, and the
+    /// registration with its last waiter.
+    pub fn unwait_foreign(&mut self, key: SourceKey, direction: Direction, owner: Owner) {
+        self.sources.unwait(key, direction, owner);
+        if !self.is_foreign(key) {
+            return;
+        }
+        // The event that ended this wait has disarmed the registration: arm it for those who stay.
+        // An error leaves them waiting for their deadline; the OS gives none for a descriptor that
+        // is open and registered.
+        match self.sources.interest(key) {
+            Readiness::NONE => self.deregister(key),
+            _ => drop(self.rearm(key)),
+        }
+    }
+
+    fn is_foreign(&self, key: SourceKey) -> bool {
+        self.sources
+            .get(key)
+            .is_some_and(|source| source.mode == Mode::Oneshot)
+    }
+
+    fn rearm(&mut self, key: SourceKey) -> io::Result<()> {
+        let interest = self.sources.interest(key);
+        match self.sources.get(key) {
+            Some(source) if source.mode == Mode::Oneshot && interest != Readiness::NONE => {
+                self.remote.driver.rearm(source.fd, key, interest)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One turn: polls the OS, reads the clock, and hands every owner that is due to `due`. With
+    /// `block`, and when nothing is due yet, it waits for the first thing to become due. It may
+    /// return without handing anything back.
+    ///
+    /// # Errors
+    ///
+    /// Those of the OS's wait; none that a program can bring about.
+    pub fn turn(&mut self, block: bool, due: &mut impl FnMut(Due)) -> io::Result<()> {
+        if block && !self.remote.has_messages() {
+            self.poll_patiently()?;
+        } else {
+            self.poll(Some(Duration::ZERO))?;
+        }
+        self.now = self.clock.read();
+        self.hand_over_messages(due);
+        self.hand_over_events(due);
+        self.timers
+            .advance(self.now, &mut |owner| due(Due::Deadline(owner)));
+        Ok(())
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.polls += 1;
+        self.remote.driver.wait(&mut self.events, timeout)
+    }
+
+    /// Spins for a moment where that pays, then sleeps until something is due.
+    fn poll_patiently(&mut self) -> io::Result<()> {
+        let deadline = self.timers.next_deadline();
+        let mut now = self.clock.read();
+        if let Some(spin_end) = self.spin.until(now) {
+            let end = deadline.map_or(spin_end, |deadline| deadline.min(spin_end));
+            loop {
+                self.poll(Some(Duration::ZERO))?;
+                if !self.events.is_empty() || self.remote.has_messages() {
+                    self.spin.paid();
+                    return Ok(());
+                }
+                now = self.clock.read();
+                if now >= end {
+                    break;
+                }
+            }
+            if end == spin_end {
+                self.spin.failed();
+            }
+        }
+        let timeout = deadline.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
+        if timeout.is_some_and(|timeout| timeout.is_zero()) || !self.remote.fall_asleep() {
+            return self.poll(Some(Duration::ZERO));
+        }
+        let result = self.poll(timeout);
+        self.remote.wake_up();
+        self.spin.slept(self.clock.read() - now);
+        result
+    }
+
+    fn hand_over_messages(&mut self, due: &mut impl FnMut(Due)) {
+        if !self.remote.has_messages() {
+            return;
+        }
+        for message in self.remote.take() {
+            match message {
+                Message::Wake(word) => due(Due::Remote(word)),
+                Message::Forget(key) => {
+                    self.sources.remove(key);
+                }
+            }
+        }
+    }
+
+    fn hand_over_events(&mut self, due: &mut impl FnMut(Due)) {
+        let Self {
+            sources, events, ..
+        } = self;
+        events.for_each(|key, readiness| {
+            sources.report(key, readiness, &mut |owner| due(Due::Ready(owner)));
+        });
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.remote.end();
+    }
+}
+
+#[cfg(test)]
+mod tests;

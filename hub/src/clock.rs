@@ -1,0 +1,44 @@
+//! The one place that reads the clock.
+//!
+//! The hub counts nanoseconds since it was made, monotonic, in a `u64` (584 years). A simulation
+//! replaces this file's `read`.
+
+use std::time::{Duration, Instant};
+
+/// A hub's clock: nanoseconds since the hub was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+        }
+    }
+
+    /// Reads the clock.
+    #[inline]
+    pub fn read(&self) -> u64 {
+        nanoseconds(self.origin.elapsed())
+    }
+
+    /// What the clock reads at `instant`; 0 if that is before the hub was made.
+    pub fn at(&self, instant: Instant) -> u64 {
+        nanoseconds(instant.saturating_duration_since(self.origin))
+    }
+
+    /// What the clock reads `timeout` from now; `None` is "never", for timeouts that overflow.
+    #[inline]
+    pub fn after(&self, timeout: Duration) -> Option<u64> {
+        let timeout = u64::try_from(timeout.as_nanos()).ok()?;
+        self.read()
+            .checked_add(timeout)
+            .filter(|deadline| *deadline < u64::MAX)
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,115 @@
+//! Messages to a hub from other OS threads, and the handshake that wakes a sleeping hub.
+//!
+//! ```text
+//!   sender                                hub
+//!   1. queue the message                  a. sleeping = true
+//!   2. pending = true                     b. if pending: sleeping = false, do not wait
+//!   3. if sleeping was true: wake it      c. wait on the OS
+//!                                         d. sleeping = false; take the messages
+//! ```
+//!
+//! The stores in 2 and a and the loads in 3 and b are sequentially consistent: of a sender and a
+//! hub that cross, at least one sees the other's store. The bad interleaving is "hub reads pending =
+//! false, sender reads sleeping = false", and it would need both loads to come before both stores.
+//! An awake hub costs the sender no system call, a sleeping one a single call however many senders.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::SourceKey;
+use crate::driver::Driver;
+
+/// What another OS thread can tell a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// The owner of this word is due. The hub hands the word back as it came.
+    Wake(u64),
+    /// This descriptor was deleted from the driver and closed: free its slot.
+    Forget(SourceKey),
+}
+
+/// The side of a hub that other OS threads may use.
+///
+/// It outlives its hub; what is sent to a hub that has ended goes nowhere.
+#[derive(Debug)]
+pub struct Remote {
+    pub(crate) driver: Driver,
+    queue: Mutex<Vec<Message>>,
+    pending: AtomicBool,
+    sleeping: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl Remote {
+    pub(crate) fn new(driver: Driver) -> Self {
+        Self {
+            driver,
+            queue: Mutex::new(Vec::new()),
+            pending: AtomicBool::new(false),
+            sleeping: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes the hub hand back `word` as due, waking it if it sleeps.
+    pub fn wake(&self, word: u64) {
+        self.send(Message::Wake(word));
+    }
+
+    /// Deregisters `fd`, closes it, and lets the hub free its slot: the way for a socket that is
+    /// dropped on another OS thread than its hub's.
+    pub fn release(&self, key: SourceKey, fd: OwnedFd) {
+        self.driver.delete(fd.as_raw_fd());
+        drop(fd);
+        self.send(Message::Forget(key));
+    }
+
+    fn send(&self, message: Message) {
+        if self.ended.load(SeqCst) {
+            return;
+        }
+        self.queue().push(message);
+        self.pending.store(true, SeqCst);
+        if self.sleeping.swap(false, SeqCst) {
+            self.driver.wake();
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Vec<Message>> {
+        // Nothing that can panic runs under the lock, so a poisoned queue is as good as any.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether messages wait. A cheap look for the hub's own loop.
+    #[inline]
+    pub(crate) fn has_messages(&self) -> bool {
+        self.pending.load(SeqCst)
+    }
+
+    /// Steps a and b of the handshake: whether the hub may wait now.
+    pub(crate) fn fall_asleep(&self) -> bool {
+        self.sleeping.store(true, SeqCst);
+        if self.pending.load(SeqCst) {
+            self.sleeping.store(false, SeqCst);
+            return false;
+        }
+        true
+    }
+
+    /// The first half of step d.
+    pub(crate) fn wake_up(&self) {
+        self.sleeping.store(false, SeqCst);
+    }
+
+    /// Takes every message out, in the order in which they came.
+    pub(crate) fn take(&self) -> Vec<Message> {
+        self.pending.store(false, SeqCst);
+        std::mem::take(&mut self.queue())
+    }
+
+    pub(crate) fn end(&self) {
+        self.ended.store(true, SeqCst);
+        self.queue().clear();
+    }
+}

@@ -1,0 +1,1024 @@
+//! Deadlines: a hierarchical timing wheel on the hub's clock. It knows which deadline comes next
+//! and whose it is; it reads no clock, waits for nothing and wakes nobody.
+//!
+//! A deadline is a number of nanoseconds, read as eleven digits of six bits. `elapsed` is the time
+//! up to which everything has fired. A deadline lies at the level of the highest digit in which it
+//! differs from `elapsed`, in the slot which that digit names:
+//!
+//! ```text
+//!   bit       63  60 59   54        17   12 11    6 5     0
+//!            ┌──────┬───────┬──   ─┬───────┬───────┬───────┐
+//!   elapsed  │  0   │   0   │  …   │  17   │  40   │  63   │
+//!   a        │  0   │   0   │  …   │  17   │  52   │   8   │  level 1, slot 52
+//!   b        │  0   │   0   │  …   │  18   │   0   │   1   │  level 2, slot 18
+//!            └──────┴───────┴──   ─┴───────┴───────┴───────┘
+//!   level       10      9              2       1       0
+//!
+//!   slot 52 of level 1:   first ─▶ a ◀─▶ c ◀─▶ d ◀─ last     in order of insertion
+//!   bitmap of level 1:    0…010000…0                         bit 52: the slot is not empty
+//!   overdue:              first ─▶ e ◀─▶ f ◀─ last           inserted when already past
+//! ```
+//!
+//! So whatever lies at a lower level comes earlier than whatever lies at a higher one, and at one
+//! level a lower slot comes earlier. When `elapsed` enters a slot, the slot's timers are spread
+//! over the levels below, from the first to the last. A slot of level 0 is one nanosecond.
+//!
+//! **Equal deadlines fire in order of insertion**, because the place of a deadline follows from
+//! `elapsed` alone: at any moment, all timers of one deadline are in one list. A newer one is
+//! appended there, and spreading keeps the order, since the levels below are empty at that time.
+//!
+//! Timers live in blocks of 1,024, so growth copies none of them, and a block in which nothing
+//! lives goes back to the allocator.
+
+use std::{
+    cell::Cell,
+    fmt,
+    num::{NonZeroU32, NonZeroUsize},
+    ops::{Index, IndexMut},
+};
+
+use crate::Owner;
+
+/// Bits in the digit of one level.
+const DIGIT_BITS: usize = 6;
+/// Slots of one level.
+const SLOTS: usize = 1 << DIGIT_BITS;
+/// Levels needed for all 64 bits of a deadline.
+const LEVELS: usize = 64usize.div_ceil(DIGIT_BITS);
+/// The list after the last level's: timers that were past when they were inserted, or are now due.
+const OVERDUE: usize = LEVELS * SLOTS;
+/// A slot with more timers than this is not searched for its earliest one.
+const SEARCH_MAX: u32 = 64;
+
+/// Timers in one block.
+const BLOCK_LEN: usize = 1024;
+/// Bits of an index that say where in its block a timer is; the others name the block.
+const BLOCK_BITS: u32 = BLOCK_LEN.trailing_zeros();
+/// No timer, or no block.
+const NIL: u32 = u32::MAX;
+
+/// Names one deadline; stale once it has fired or was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerKey {
+    /// Where the timer is.
+    index: u32,
+    /// Which of the timers that were there in turn; not zero, so that `Option<TimerKey>` is 8 bytes.
+    generation: NonZeroU32,
+}
+
+/// All deadlines of one hub, soonest first.
+///
+/// Times are nanoseconds on a clock that never goes back; where it starts does not matter.
+pub struct Timers {
+    /// Everything up to this time has fired, except for what is in the list of overdue timers.
+    elapsed: u64,
+    /// How many timers wait.
+    len: usize,
+    /// The earliest deadline if it is known; looked for again after that one has gone.
+    nearest: Cell<Option<u64>>,
+    /// The generation of the newest timer, counted over the whole wheel, so that a key stays stale
+    /// when the memory of its timer has been freed and allocated anew.
+    generation: NonZeroU32,
+    /// One bitmap a level, and one for the overdue: bit `i` is set while slot `i` is not empty.
+    occupied: [u64; LEVELS + 1],
+    /// The slots of all levels, level 0 first, then the overdue.
+    slots: Box<[List; OVERDUE + 1]>,
+    /// The timers themselves.
+    nodes: Nodes,
+}
+
+impl Timers {
+    /// Returns an empty wheel whose clock stands at `now`.
+    pub fn new(now: u64) -> Self {
+        Self {
+            elapsed: now,
+            len: 0,
+            nearest: Cell::new(None),
+            generation: NonZeroU32::MIN,
+            occupied: [0; LEVELS + 1],
+            slots: Box::new([List::EMPTY; OVERDUE + 1]),
+            nodes: Nodes::new(),
+        }
+    }
+
+    /// Sets a deadline; a past one fires at the next [`advance`](Self::advance).
+    #[inline]
+    pub fn insert(&mut self, deadline: u64, owner: Owner) -> TimerKey {
+        self.generation = self.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        let index = self.nodes.allocate();
+        let node = &mut self.nodes[index];
+        node.generation = Some(self.generation);
+        node.deadline = deadline;
+        node.owner = owner;
+        self.append(index, deadline);
+        self.len += 1;
+        if self.nearest.get().is_some_and(|nearest| deadline < nearest) {
+            self.nearest.set(Some(deadline));
+        }
+        TimerKey {
+            index,
+            generation: self.generation,
+        }
+    }
+
+    /// Takes a deadline away; false if it has already fired or was cancelled before.
+    #[inline]
+    pub fn cancel(&mut self, key: TimerKey) -> bool {
+        let Some(node) = self.nodes.get(key.index) else {
+            return false;
+        };
+        if node.generation != Some(key.generation) {
+            return false;
+        }
+        if self.nearest.get() == Some(node.deadline) {
+            self.nearest.set(None);
+        }
+        self.remove(key.index);
+        true
+    }
+
+    /// Returns the time to wait for, `None` if no timer waits.
+    ///
+    /// It is the earliest deadline, or a time before it where more than 64 timers share the slot
+    /// that comes next: then [`advance`](Self::advance) at that time fires nothing, and makes the
+    /// next answer a closer one.
+    #[inline]
+    pub fn next_deadline(&self) -> Option<u64> {
+        if self.nearest.get().is_none() {
+            let slot = self.first_slot()?;
+            if self.slots[slot].len > SEARCH_MAX {
+                return Some(self.start_of(slot));
+            }
+            self.nearest.set(Some(self.earliest_in(slot)));
+        }
+        self.nearest.get()
+    }
+
+    /// Moves the clock to `now` and hands over the owner of each deadline up to then: in order of
+    /// the deadlines, equal ones in order of insertion. A time before the last one counts as the
+    /// last one.
+    ///
+    /// If `due` panics, its timer counts as fired, and the rest fire at the next call.
+    pub fn advance(&mut self, now: u64, due: &mut impl FnMut(Owner)) {
+        let now = now.max(self.elapsed);
+        if self.nearest.get().is_some_and(|nearest| nearest <= now) {
+            self.nearest.set(None);
+        }
+        self.sort_overdue();
+        self.fire_overdue(due);
+        while let Some(slot) = self.first_slot()
+            && self.start_of(slot) <= now
+        {
+            // Up to the slot's earliest deadline nothing else lies in between: a few timers far
+            // away are reached in one step, not in one a level.
+            self.elapsed = self.earliest_in(slot).min(now);
+            self.spread(slot);
+            self.fire_overdue(due);
+        }
+        self.elapsed = now;
+    }
+
+    /// Returns how many timers wait.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether no timer waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The list in which a timer of this deadline lies while the clock stands at `elapsed`.
+    fn slot_of(&self, deadline: u64) -> usize {
+        if deadline <= self.elapsed {
+            return OVERDUE;
+        }
+        let level = (deadline ^ self.elapsed).ilog2() as usize / DIGIT_BITS;
+        let digit = (deadline >> (level * DIGIT_BITS)) as usize % SLOTS;
+        level * SLOTS + digit
+    }
+
+    /// The first time at which a timer in this slot can be due.
+    fn start_of(&self, slot: usize) -> u64 {
+        if slot == OVERDUE {
+            return 0;
+        }
+        let shift = slot / SLOTS * DIGIT_BITS;
+        let digits_above = (self.elapsed >> shift) & !(SLOTS as u64 - 1);
+        (digits_above | (slot % SLOTS) as u64) << shift
+    }
+
+    /// The slot in which the earliest deadline is.
+    fn first_slot(&self) -> Option<usize> {
+        if self.slots[OVERDUE].len > 0 {
+            return Some(OVERDUE);
+        }
+        let level = self.occupied.iter().position(|&slots| slots != 0)?;
+        Some(level * SLOTS + self.occupied[level].trailing_zeros() as usize)
+    }
+
+    /// The earliest deadline in a slot, or the slot's start if that takes too long to find.
+    fn earliest_in(&self, slot: usize) -> u64 {
+        let List { first, len, .. } = self.slots[slot];
+        if len > SEARCH_MAX {
+            return self.start_of(slot);
+        }
+        let deadlines = self
+            .nodes
+            .follow(first)
+            .map(|index| self.nodes[index].deadline);
+        deadlines.min().unwrap_or(u64::MAX)
+    }
+
+    /// Appends a timer to the list where its deadline belongs.
+    fn append(&mut self, index: u32, deadline: u64) {
+        let slot = self.slot_of(deadline);
+        let list = &mut self.slots[slot];
+        let last = std::mem::replace(&mut list.last, index);
+        list.len += 1;
+        if last == NIL {
+            list.first = index;
+            self.occupied[slot / SLOTS] |= 1 << (slot % SLOTS);
+        } else {
+            self.nodes[last].next = index;
+        }
+        let node = &mut self.nodes[index];
+        node.previous = last;
+        node.next = NIL;
+    }
+
+    /// Unlinks a timer, frees its node and tells its owner.
+    fn remove(&mut self, index: u32) -> Owner {
+        let Node {
+            deadline,
+            owner,
+            previous,
+            next,
+            ..
+        } = self.nodes[index];
+        let slot = self.slot_of(deadline);
+        let list = &mut self.slots[slot];
+        list.len -= 1;
+        match previous {
+            NIL => list.first = next,
+            _ => self.nodes[previous].next = next,
+        }
+        match next {
+            NIL => list.last = previous,
+            _ => self.nodes[next].previous = previous,
+        }
+        if list.len == 0 {
+            self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
+        }
+        self.len -= 1;
+        self.nodes.free(index);
+        owner
+    }
+
+    /// Puts the timers of a slot that `elapsed` has entered where they belong now.
+    fn spread(&mut self, slot: usize) {
+        self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
+        let mut index = std::mem::replace(&mut self.slots[slot], List::EMPTY).first;
+        while index != NIL {
+            let Node { deadline, next, .. } = self.nodes[index];
+            self.append(index, deadline);
+            index = next;
+        }
+    }
+
+    /// Fires the overdue timers, first to last.
+    fn fire_overdue(&mut self, due: &mut impl FnMut(Owner)) {
+        while self.slots[OVERDUE].first != NIL {
+            // Removed before the call, which may unwind.
+            let owner = self.remove(self.slots[OVERDUE].first);
+            due(owner);
+        }
+    }
+
+    /// Orders timers that were inserted when already past; only these can be out of order.
+    fn sort_overdue(&mut self) {
+        if self.slots[OVERDUE].len < 2 {
+            return;
+        }
+        let mut order: Vec<u32> = self.nodes.follow(self.slots[OVERDUE].first).collect();
+        order.sort_by_key(|&index| self.nodes[index].deadline);
+        self.slots[OVERDUE] = List::EMPTY;
+        for index in order {
+            self.append(index, self.nodes[index].deadline);
+        }
+    }
+}
+
+/// The whole wheel would be pages long.
+impl fmt::Debug for Timers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timers")
+            .field("elapsed", &self.elapsed)
+            .field("len", &self.len)
+            .field("next_deadline", &self.next_deadline())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The timers of one slot, in order of insertion.
+#[derive(Clone, Copy)]
+struct List {
+    /// The oldest timer; [`NIL`] if there is none.
+    first: u32,
+    /// The newest timer; [`NIL`] if there is none.
+    last: u32,
+    /// How many timers there are.
+    len: u32,
+}
+
+impl List {
+    const EMPTY: Self = Self {
+        first: NIL,
+        last: NIL,
+        len: 0,
+    };
+}
+
+/// One timer, or a free place for one; aligned so that none lies in two cache lines.
+#[derive(Clone, Copy)]
+#[repr(align(32))]
+struct Node {
+    /// When it fires.
+    deadline: u64,
+    /// Whom it is for.
+    owner: Owner,
+    /// The timer before it in its slot.
+    previous: u32,
+    /// The timer after it in its slot; of a free node, the next free one of its block.
+    next: u32,
+    /// Which timer it is; `None` while the node is free.
+    generation: Option<NonZeroU32>,
+}
+
+impl Node {
+    const FREE: Self = Self {
+        deadline: 0,
+        owner: Owner(NonZeroUsize::MIN),
+        previous: NIL,
+        next: NIL,
+        generation: None,
+    };
+}
+
+/// The memory of the timers.
+///
+/// A block is in one of four places: among those with room, full (in no list), the spare one, or
+/// among those without memory, of which only the number remains.
+struct Nodes {
+    /// All blocks there have ever been; a node's index is its block's number and its place in it.
+    blocks: Vec<Block>,
+    /// The first of the blocks with both live and free nodes, linked both ways.
+    with_room: u32,
+    /// A block without live nodes, kept so that a loop at a block's edge does not allocate.
+    spare: u32,
+    /// The first of the blocks without memory, linked by `next`.
+    without_memory: u32,
+}
+
+/// What is known of one block of nodes.
+struct Block {
+    /// [`BLOCK_LEN`] nodes, or none when the memory was given back.
+    nodes: Box<[Node]>,
+    /// The first free node, by its index; [`NIL`] if the block is full.
+    free: u32,
+    /// How many nodes are in use.
+    live: u32,
+    /// The block before it in the list of those with room.
+    previous: u32,
+    /// The block after it in the list it is in.
+    next: u32,
+}
+
+impl Nodes {
+    fn new() -> Self {
+        Self {
+            blocks: Vec::new(),
+            with_room: NIL,
+            spare: NIL,
+            without_memory: NIL,
+        }
+    }
+
+    /// The node at this index, live or free; `None` when its block has no memory.
+    fn get(&self, index: u32) -> Option<&Node> {
+        self.blocks.get(block_of(index))?.nodes.get(place_of(index))
+    }
+
+    /// The indices of a list of nodes, from `first` on.
+    fn follow(&self, first: u32) -> impl Iterator<Item = u32> {
+        let some = |index: u32| (index != NIL).then_some(index);
+        std::iter::successors(some(first), move |&index| some(self[index].next))
+    }
+
+    /// Takes a free node; its fields are to be filled in.
+    fn allocate(&mut self) -> u32 {
+        if self.with_room == NIL {
+            self.open_block();
+        }
+        let number = self.with_room;
+        let block = &mut self.blocks[number as usize];
+        let index = block.free;
+        block.free = block.nodes[place_of(index)].next;
+        block.live += 1;
+        if block.free == NIL {
+            self.unlink(number);
+        }
+        index
+    }
+
+    /// Gives a node back, and its block's memory when it was the last one.
+    fn free(&mut self, index: u32) {
+        let number = index >> BLOCK_BITS;
+        let block = &mut self.blocks[number as usize];
+        let was_full = block.free == NIL;
+        let node = &mut block.nodes[place_of(index)];
+        node.generation = None;
+        node.next = block.free;
+        block.free = index;
+        block.live -= 1;
+        let is_empty = block.live == 0;
+        if was_full {
+            self.link(number);
+        }
+        if is_empty {
+            self.unlink(number);
+            self.close_block(number);
+        }
+    }
+
+    /// Makes a block with room, out of the spare one if there is one.
+    #[cold]
+    fn open_block(&mut self) {
+        let number = if self.spare != NIL {
+            std::mem::replace(&mut self.spare, NIL)
+        } else {
+            self.fill_block()
+        };
+        self.link(number);
+    }
+
+    /// Allocates the memory of a block, new or emptied before.
+    fn fill_block(&mut self) -> u32 {
+        if self.without_memory == NIL {
+            self.without_memory = self.blocks.len() as u32;
+            // The last number is left out: its last index would be `NIL`.
+            assert!(
+                self.without_memory < NIL >> BLOCK_BITS,
+                "more than 4 billion timers"
+            );
+            self.blocks.push(Block {
+                nodes: [].into(),
+                free: NIL,
+                live: 0,
+                previous: NIL,
+                next: NIL,
+            });
+        }
+        let number = self.without_memory;
+        let block = &mut self.blocks[number as usize];
+        self.without_memory = block.next;
+        block.nodes = vec![Node::FREE; BLOCK_LEN].into();
+        block.free = number << BLOCK_BITS;
+        for (node, next) in block.nodes.iter_mut().zip(block.free + 1..) {
+            node.next = next;
+        }
+        block.nodes[BLOCK_LEN - 1].next = NIL;
+        number
+    }
+
+    /// Keeps an empty block as the spare one, or frees its memory.
+    #[cold]
+    fn close_block(&mut self, number: u32) {
+        if self.spare == NIL {
+            self.spare = number;
+            return;
+        }
+        let block = &mut self.blocks[number as usize];
+        block.nodes = [].into();
+        block.next = std::mem::replace(&mut self.without_memory, number);
+    }
+
+    /// Puts a block first among those with room.
+    fn link(&mut self, number: u32) {
+        let next = std::mem::replace(&mut self.with_room, number);
+        let block = &mut self.blocks[number as usize];
+        block.previous = NIL;
+        block.next = next;
+        if next != NIL {
+            self.blocks[next as usize].previous = number;
+        }
+    }
+
+    /// Takes a block from among those with room.
+    fn unlink(&mut self, number: u32) {
+        let Block { previous, next, .. } = self.blocks[number as usize];
+        match previous {
+            NIL => self.with_room = next,
+            _ => self.blocks[previous as usize].next = next,
+        }
+        if next != NIL {
+            self.blocks[next as usize].previous = previous;
+        }
+    }
+}
+
+impl Index<u32> for Nodes {
+    type Output = Node;
+
+    fn index(&self, index: u32) -> &Node {
+        &self.blocks[block_of(index)].nodes[place_of(index)]
+    }
+}
+
+impl IndexMut<u32> for Nodes {
+    fn index_mut(&mut self, index: u32) -> &mut Node {
+        &mut self.blocks[block_of(index)].nodes[place_of(index)]
+    }
+}
+
+/// The number of the block in which a node is.
+fn block_of(index: u32) -> usize {
+    (index >> BLOCK_BITS) as usize
+}
+
+/// The place of a node in its block.
+fn place_of(index: u32) -> usize {
+    index as usize % BLOCK_LEN
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        panic::{AssertUnwindSafe, catch_unwind},
+    };
+
+    use super::*;
+
+    fn owner(n: usize) -> Owner {
+        Owner(NonZeroUsize::new(n).expect("tests number owners from 1"))
+    }
+
+    /// Advances, checks the wheel's inner order, and tells who fired.
+    fn fired(timers: &mut Timers, now: u64) -> Vec<usize> {
+        let mut fired = Vec::new();
+        timers.advance(now, &mut |Owner(n)| fired.push(n.get()));
+        check(timers);
+        fired
+    }
+
+    /// How many blocks hold memory.
+    fn blocks(timers: &Timers) -> usize {
+        timers
+            .nodes
+            .blocks
+            .iter()
+            .filter(|block| !block.nodes.is_empty())
+            .count()
+    }
+
+    /// Every timer is in the list its deadline asks for, and all counts and bits are right.
+    fn check(timers: &Timers) {
+        let mut len = 0;
+        for (slot, list) in timers.slots.iter().enumerate() {
+            let mut last = NIL;
+            let mut count = 0;
+            for index in timers.nodes.follow(list.first) {
+                let node = &timers.nodes[index];
+                assert_eq!(timers.slot_of(node.deadline), slot);
+                assert_eq!(node.previous, last);
+                assert!(node.generation.is_some());
+                last = index;
+                count += 1;
+            }
+            assert_eq!((list.last, list.len), (last, count));
+            assert_eq!(
+                timers.occupied[slot / SLOTS] >> (slot % SLOTS) & 1 == 1,
+                count > 0
+            );
+            len += count as usize;
+        }
+        assert_eq!(timers.len(), len);
+        assert_eq!(
+            timers
+                .nodes
+                .blocks
+                .iter()
+                .map(|block| block.live as usize)
+                .sum::<usize>(),
+            len
+        );
+    }
+
+    #[test]
+    fn a_timer_fires_at_its_deadline_and_not_before() {
+        for exponent in 0..64 {
+            let deadline = 1u64 << exponent;
+            let mut timers = Timers::new(0);
+            timers.insert(deadline, owner(1));
+            assert_eq!(timers.next_deadline(), Some(deadline));
+            assert_eq!(fired(&mut timers, deadline - 1), []);
+            assert_eq!(timers.next_deadline(), Some(deadline));
+            assert_eq!(fired(&mut timers, deadline), [1]);
+            assert_eq!(timers.next_deadline(), None);
+            assert!(timers.is_empty());
+        }
+    }
+
+    #[test]
+    fn timers_fire_in_order_of_their_deadlines() {
+        let mut timers = Timers::new(1_000);
+        for deadline in [70_000, 1_001, 5_000_000_000, 1_064, 70_001, 1_063, 2_000] {
+            timers.insert(deadline, owner(deadline as usize));
+        }
+        let expected = [1_001, 1_063, 1_064, 2_000, 70_000, 70_001, 5_000_000_000];
+        assert_eq!(fired(&mut timers, 5_000_000_000), expected);
+    }
+
+    #[test]
+    fn equal_deadlines_fire_in_order_of_insertion() {
+        let mut timers = Timers::new(0);
+        for n in 1..=3_000 {
+            timers.insert(1 << 40, owner(n));
+        }
+        assert_eq!(fired(&mut timers, 1 << 41), (1..=3_000).collect::<Vec<_>>());
+    }
+
+    /// The first is inserted far away and comes down level by level; the others are inserted
+    /// nearer and nearer, each at the level to which the earlier ones have come by then.
+    #[test]
+    fn equal_deadlines_keep_their_order_when_inserted_at_different_levels() {
+        let deadline = (1 << 63) - 1;
+        let mut timers = Timers::new(0);
+        let mut slots = Vec::new();
+        for n in 1..=62 {
+            slots.push(timers.slot_of(deadline) / SLOTS);
+            timers.insert(deadline, owner(n));
+            assert_eq!(fired(&mut timers, deadline - (1 << (62 - n))), []);
+        }
+        slots.dedup();
+        assert_eq!(slots, (0..LEVELS).rev().collect::<Vec<_>>());
+        assert_eq!(fired(&mut timers, deadline), (1..=62).collect::<Vec<_>>());
+    }
+
+    /// As above with a crowd, so that slots are spread from their start and not from the earliest.
+    #[test]
+    fn equal_deadlines_keep_their_order_in_a_crowd() {
+        let mut timers = Timers::new(7);
+        let deadline = |n: usize| 1_000_000 + n as u64 % 5;
+        for n in 1..=500 {
+            timers.insert(deadline(n), owner(n));
+            if n % 10 == 0 {
+                assert_eq!(fired(&mut timers, 1_999 * n as u64), []);
+            }
+        }
+        let mut expected: Vec<usize> = (1..=500).collect();
+        expected.sort_by_key(|&n| deadline(n));
+        assert_eq!(fired(&mut timers, 1_000_010), expected);
+    }
+
+    #[test]
+    fn a_past_deadline_fires_at_the_next_advance() {
+        let mut timers = Timers::new(1_000);
+        timers.insert(1_001, owner(1));
+        timers.insert(1_000, owner(2));
+        timers.insert(10, owner(3));
+        timers.insert(0, owner(4));
+        timers.insert(10, owner(5));
+        assert_eq!(timers.next_deadline(), Some(0));
+        assert_eq!(fired(&mut timers, 1_000), [4, 3, 5, 2]);
+        assert_eq!(fired(&mut timers, 1_001), [1]);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_fires_nothing_early() {
+        let mut timers = Timers::new(1_000);
+        timers.insert(1_001, owner(1));
+        assert_eq!(fired(&mut timers, 5), []);
+        assert_eq!(timers.next_deadline(), Some(1_001));
+        assert_eq!(fired(&mut timers, 1_001), [1]);
+    }
+
+    #[test]
+    fn a_cancelled_timer_does_not_fire() {
+        let mut timers = Timers::new(0);
+        let keys: Vec<_> = (1..=5).map(|n| timers.insert(100, owner(n))).collect();
+        for n in [0, 2, 4] {
+            assert!(timers.cancel(keys[n]));
+            check(&timers);
+        }
+        assert_eq!(timers.len(), 2);
+        assert_eq!(fired(&mut timers, 100), [2, 4]);
+    }
+
+    #[test]
+    fn a_stale_key_cancels_nothing() {
+        let mut timers = Timers::new(0);
+        let cancelled = timers.insert(10, owner(1));
+        assert!(timers.cancel(cancelled));
+        assert!(!timers.cancel(cancelled));
+        let fires = timers.insert(10, owner(2));
+        assert_eq!(cancelled.index, fires.index);
+        assert!(!timers.cancel(cancelled));
+        assert_eq!(fired(&mut timers, 10), [2]);
+        assert!(!timers.cancel(fires));
+        let newest = timers.insert(20, owner(3));
+        assert!(!timers.cancel(cancelled) && !timers.cancel(fires));
+        assert!(timers.cancel(newest));
+    }
+
+    #[test]
+    fn a_stale_key_cancels_nothing_after_its_memory_was_freed_and_allocated_anew() {
+        let mut timers = Timers::new(0);
+        let stale: Vec<_> = (1..=3 * BLOCK_LEN)
+            .map(|n| timers.insert(10, owner(n)))
+            .collect();
+        fired(&mut timers, 10);
+        assert_eq!(blocks(&timers), 1);
+        assert!(
+            !stale.iter().any(|&key| timers.cancel(key)),
+            "without memory"
+        );
+        let anew: Vec<_> = (1..=3 * BLOCK_LEN)
+            .map(|n| timers.insert(20, owner(n)))
+            .collect();
+        assert_eq!(timers.nodes.blocks.len(), 3);
+        assert!(
+            !stale.iter().any(|&key| timers.cancel(key)),
+            "with new memory"
+        );
+        assert!(anew.iter().all(|&key| timers.cancel(key)));
+        assert_eq!(blocks(&timers), 1);
+    }
+
+    #[test]
+    fn generations_go_round_and_leave_out_zero() {
+        let mut timers = Timers::new(0);
+        timers.generation = NonZeroU32::MAX;
+        let key = timers.insert(10, owner(1));
+        assert_eq!(key.generation, NonZeroU32::MIN);
+        assert!(timers.cancel(key));
+    }
+
+    #[test]
+    fn memory_goes_back_in_blocks() {
+        let mut timers = Timers::new(0);
+        let keys: Vec<_> = (1..=10 * BLOCK_LEN)
+            .map(|n| timers.insert(10, owner(n)))
+            .collect();
+        assert_eq!(blocks(&timers), 10);
+        for (cancelled, &key) in (1..).zip(&keys) {
+            assert!(timers.cancel(key));
+            // One block is kept as the spare.
+            let gone = (cancelled / BLOCK_LEN).saturating_sub(1);
+            assert_eq!(blocks(&timers), 10 - gone);
+        }
+        check(&timers);
+    }
+
+    #[test]
+    fn a_loop_at_the_edge_of_a_block_allocates_once() {
+        let mut timers = Timers::new(0);
+        for n in 1..=BLOCK_LEN {
+            timers.insert(10, owner(n));
+        }
+        let mut addresses = Vec::new();
+        for _ in 0..10 {
+            let key = timers.insert(10, owner(1));
+            addresses.push(timers.nodes.blocks[1].nodes.as_ptr());
+            assert!(timers.cancel(key));
+            assert_eq!(blocks(&timers), 2);
+        }
+        addresses.dedup();
+        assert_eq!(addresses.len(), 1);
+    }
+
+    #[test]
+    fn cancelled_timers_do_not_pile_up() {
+        let mut timers = Timers::new(0);
+        for n in 1..=100_000 {
+            let key = timers.insert(n * 1_000_000_007, owner(1));
+            assert!(timers.cancel(key));
+        }
+        check(&timers);
+        assert_eq!(timers.nodes.blocks.len(), 1);
+    }
+
+    #[test]
+    fn the_end_of_time_is_a_deadline_like_any_other() {
+        let mut timers = Timers::new(u64::MAX - 70);
+        timers.insert(u64::MAX, owner(1));
+        timers.insert(u64::MAX - 1, owner(2));
+        assert_eq!(timers.next_deadline(), Some(u64::MAX - 1));
+        assert_eq!(fired(&mut timers, u64::MAX - 1), [2]);
+        assert_eq!(fired(&mut timers, u64::MAX), [1]);
+        timers.insert(u64::MAX, owner(3));
+        assert_eq!(fired(&mut timers, u64::MAX), [3]);
+
+        let mut timers = Timers::new(0);
+        timers.insert(u64::MAX, owner(1));
+        assert_eq!(timers.next_deadline(), Some(u64::MAX));
+        assert_eq!(fired(&mut timers, u64::MAX - 1), []);
+        assert_eq!(fired(&mut timers, u64::MAX), [1]);
+    }
+
+    #[test]
+    fn the_next_deadline_follows_inserts_and_cancels() {
+        let mut timers = Timers::new(0);
+        let late = timers.insert(9_000, owner(1));
+        assert_eq!(timers.next_deadline(), Some(9_000));
+        let twins = [
+            timers.insert(8_000, owner(2)),
+            timers.insert(8_000, owner(3)),
+        ];
+        assert_eq!(timers.next_deadline(), Some(8_000));
+        assert!(timers.cancel(twins[0]));
+        assert_eq!(timers.next_deadline(), Some(8_000));
+        assert!(timers.cancel(twins[1]));
+        assert_eq!(timers.next_deadline(), Some(9_000));
+        assert!(timers.cancel(late));
+        assert_eq!(timers.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_crowded_slot_wakes_early_and_fires_on_time() {
+        let mut timers = Timers::new(0);
+        for n in 1..=1_000 {
+            timers.insert((1 << 30) + 12_345 + n, owner(n as usize));
+        }
+        let mut wakes = 0;
+        let mut all = Vec::new();
+        while let Some(next) = timers.next_deadline() {
+            let some = fired(&mut timers, next);
+            wakes += usize::from(some.is_empty());
+            assert!(some.iter().all(|&n| (1 << 30) + 12_345 + n as u64 == next));
+            all.extend(some);
+        }
+        assert_eq!(all, (1..=1_000).collect::<Vec<_>>());
+        assert!((1..=40).contains(&wakes), "{wakes} wakes in vain");
+    }
+
+    #[test]
+    fn a_panic_of_the_callback_loses_no_other_timer() {
+        let mut timers = Timers::new(0);
+        for n in 1..=10 {
+            timers.insert(100, owner(n));
+        }
+        timers.insert(50_000, owner(11));
+        let mut seen = Vec::new();
+        let panics = catch_unwind(AssertUnwindSafe(|| {
+            timers.advance(60_000, &mut |Owner(n)| {
+                seen.push(n.get());
+                assert!(n.get() != 3, "on purpose");
+            });
+        }));
+        assert!(panics.is_err());
+        check(&timers);
+        seen.extend(fired(&mut timers, 60_000));
+        assert_eq!(seen, (1..=11).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn sizes_stay_small() {
+        assert!(size_of::<Node>() <= 36);
+        assert_eq!(size_of::<Option<TimerKey>>(), 8);
+    }
+
+    /// A xorshift generator: the same numbers every time.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+
+        fn below(&mut self, bound: u64) -> u64 {
+            self.next() % bound
+        }
+
+        /// Mostly small, at times huge: each length in bits is as likely as the others.
+        fn span(&mut self, bits: u64) -> u64 {
+            let shift = 64 - self.below(bits + 1);
+            self.next().checked_shr(shift as u32).unwrap_or(0)
+        }
+    }
+
+    /// A wheel and what it should hold.
+    struct Pair {
+        timers: Timers,
+        /// By deadline, then by number of insertion, which is the owner's number too.
+        model: BTreeMap<(u64, usize), TimerKey>,
+        stale: Vec<TimerKey>,
+        inserted: usize,
+        now: u64,
+    }
+
+    impl Pair {
+        fn insert(&mut self, deadline: u64) {
+            self.inserted += 1;
+            let key = self.timers.insert(deadline, owner(self.inserted));
+            self.model.insert((deadline, self.inserted), key);
+        }
+
+        fn cancel(&mut self, from: u64) {
+            let Some((&at, &key)) = self.model.range((from, 0)..).next() else {
+                return;
+            };
+            self.model.remove(&at);
+            assert!(self.timers.cancel(key));
+            self.stale.push(key);
+        }
+
+        fn advance(&mut self, now: u64) {
+            self.now = now;
+            let later = self.model.split_off(&(now, usize::MAX));
+            let due = std::mem::replace(&mut self.model, later);
+            let expected: Vec<usize> = due.keys().map(|&(_, n)| n).collect();
+            assert_eq!(fired(&mut self.timers, now), expected);
+            self.stale.extend(due.values());
+        }
+
+        fn compare(&self) {
+            assert_eq!(self.timers.len(), self.model.len());
+            let (next, first) = (self.timers.next_deadline(), self.model.keys().next());
+            assert_eq!(next.is_some(), first.is_some());
+            let (Some(next), Some(&(first, _))) = (next, first) else {
+                return;
+            };
+            assert!(next <= first);
+            let slot = self
+                .timers
+                .first_slot()
+                .expect("a deadline is in some slot");
+            if self.timers.slots[slot].len <= SEARCH_MAX {
+                assert_eq!(next, first);
+            } else {
+                assert!(
+                    slot == OVERDUE || next > self.timers.elapsed,
+                    "a wake that gets nowhere"
+                );
+            }
+        }
+    }
+
+    /// `inserts` in ten steps insert, the others cancel or advance; deadlines and jumps have up
+    /// to `bits` bits.
+    fn compare_with_the_model(seed: u64, steps: usize, inserts: u64, bits: u64) {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let now = random.span(bits);
+        let timers = Timers::new(now);
+        let mut pair = Pair {
+            timers,
+            model: BTreeMap::new(),
+            stale: Vec::new(),
+            inserted: 0,
+            now,
+        };
+        for _ in 0..steps {
+            let at = pair.now.saturating_add(random.span(bits));
+            match random.below(10) {
+                0 if random.below(4) == 0 => {
+                    pair.insert(pair.now.saturating_sub(random.span(bits)))
+                }
+                0 => pair.insert(pair.model.keys().next_back().map_or(at, |&(last, _)| last)),
+                step if step < inserts => pair.insert(at),
+                9 if random.below(20) == 0 => pair.advance(at),
+                9 => pair.advance(pair.now.saturating_add(random.span(bits / 2))),
+                _ => pair.cancel(at),
+            }
+            pair.compare();
+            if let Some(&key) = pair.stale.get(random.below(1 << 12) as usize) {
+                assert!(!pair.timers.cancel(key));
+            }
+        }
+        pair.advance(u64::MAX);
+        assert!(pair.timers.is_empty());
+        assert!(blocks(&pair.timers) <= 1);
+    }
+
+    #[test]
+    fn it_does_what_a_sorted_map_does() {
+        for seed in 1..=20 {
+            for bits in [4, 8, 14, 30, 45, 58] {
+                compare_with_the_model(seed, 1_000, 5, bits);
+            }
+        }
+    }
+
+    #[test]
+    fn it_does_what_a_sorted_map_does_in_a_crowd() {
+        for seed in 1..=3 {
+            for bits in [10, 30, 60] {
+                compare_with_the_model(seed, 8_000, 8, bits);
+            }
+        }
+    }
+}
