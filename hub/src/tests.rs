@@ -75,9 +75,12 @@ fn fault_01_an_event_of_a_closed_descriptor_wakes_nobody_who_got_its_number() {
         second_peer.write_all(b"x").unwrap();
         // The batch of events is fetched; before it is looked at, the second one is closed.
         hub.poll(Some(Duration::ZERO)).unwrap();
-        hub.release(second_key, second.into());
-        let (reused, _peer) = UnixStream::pair().unwrap();
-        assert_eq!(reused.as_raw_fd(), number);
+        hub.deregister(second_key);
+        let (next, _peer) = UnixStream::pair().unwrap();
+        // SAFETY: both descriptors are open and ours. This closes `second`'s socket and gives its
+        // number to `next`'s in one step, so that no other test can get the number in between.
+        assert_eq!(unsafe { libc::dup2(next.as_raw_fd(), number) }, number);
+        let reused = second;
         let reused_key = hub.register(reused.as_fd()).unwrap();
         hub.wait(reused_key, Direction::Read, owner(3), Company::Alone)
             .unwrap();
