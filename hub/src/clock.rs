@@ -13,9 +13,7 @@ pub struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self {
-            origin: Instant::now(),
-        }
+        Self { origin: Instant::now() }
     }
 
     /// Reads the clock.
@@ -33,9 +31,7 @@ impl Clock {
     #[inline]
     pub fn after(&self, timeout: Duration) -> Option<u64> {
         let timeout = u64::try_from(timeout.as_nanos()).ok()?;
-        self.read()
-            .checked_add(timeout)
-            .filter(|deadline| *deadline < u64::MAX)
+        self.read().checked_add(timeout).filter(|deadline| *deadline < u64::MAX)
     }
 }
 

@@ -24,7 +24,7 @@ mod timers;
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -165,7 +165,7 @@ impl Hub {
     }
 
     /// Registers `fd` for good: edge-triggered, both directions. The caller keeps it open until
-    /// [`deregister`](Self::deregister) or [`release`](Self::release).
+    /// [`deregister`](Self::deregister).
     ///
     /// It starts with no readiness known: the registration itself makes the OS report what is ready.
     ///
@@ -174,11 +174,7 @@ impl Hub {
     /// Those of `epoll_ctl` or `kevent`: `AlreadyExists` when this number is registered,
     /// `PermissionDenied` for a regular file, out of memory.
     pub fn register(&mut self, fd: BorrowedFd<'_>) -> io::Result<SourceKey> {
-        self.add(
-            fd.as_raw_fd(),
-            Readiness::READABLE | Readiness::WRITABLE,
-            Mode::Edge,
-        )
+        self.add(fd.as_raw_fd(), Readiness::READABLE | Readiness::WRITABLE, Mode::Edge)
     }
 
     fn add(&mut self, fd: RawFd, interest: Readiness, mode: Mode) -> io::Result<SourceKey> {
@@ -197,18 +193,10 @@ impl Hub {
         }
     }
 
-    /// Ends a registration, then closes the descriptor.
-    pub fn release(&mut self, key: SourceKey, fd: OwnedFd) {
-        self.deregister(key);
-        drop(fd);
-    }
-
     /// What is known to be ready, and not used up. Nothing for a registration that has ended.
     #[inline]
     pub fn readiness(&self, key: SourceKey) -> Readiness {
-        self.sources
-            .get(key)
-            .map_or(Readiness::NONE, |source| source.readiness)
+        self.sources.get(key).map_or(Readiness::NONE, |source| source.readiness)
     }
 
     /// Takes `used` off what is known to be ready: before the call that uses it up, so that an event
@@ -301,9 +289,7 @@ impl Hub {
     }
 
     fn is_foreign(&self, key: SourceKey) -> bool {
-        self.sources
-            .get(key)
-            .is_some_and(|source| source.mode == Mode::Oneshot)
+        self.sources.get(key).is_some_and(|source| source.mode == Mode::Oneshot)
     }
 
     fn rearm(&mut self, key: SourceKey) -> io::Result<()> {
@@ -332,8 +318,7 @@ impl Hub {
         self.now = self.clock.read();
         self.hand_over_messages(due);
         self.hand_over_events(due);
-        self.timers
-            .advance(self.now, &mut |owner| due(Due::Deadline(owner)));
+        self.timers.advance(self.now, &mut |owner| due(Due::Deadline(owner)));
         Ok(())
     }
 
@@ -388,9 +373,7 @@ impl Hub {
     }
 
     fn hand_over_events(&mut self, due: &mut impl FnMut(Due)) {
-        let Self {
-            sources, events, ..
-        } = self;
+        let Self { sources, events, .. } = self;
         events.for_each(|key, readiness| {
             sources.report(key, readiness, &mut |owner| due(Due::Ready(owner)));
         });

@@ -87,12 +87,7 @@ impl fmt::Debug for Readiness {
             (Self::HANGUP, "HANGUP"),
         ];
         f.debug_set()
-            .entries(
-                names
-                    .iter()
-                    .filter(|(bit, _)| self.intersects(*bit))
-                    .map(|(_, name)| name),
-            )
+            .entries(names.iter().filter(|(bit, _)| self.intersects(*bit)).map(|(_, name)| name))
             .finish()
     }
 }

@@ -13,7 +13,7 @@
 //! false, sender reads sleeping = false", and it would need both loads to come before both stores.
 //! An awake hub costs the sender no system call, a sleeping one a single call however many senders.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,7 +25,7 @@ use crate::driver::Driver;
 pub(crate) enum Message {
     /// The owner of this word is due. The hub hands the word back as it came.
     Wake(u64),
-    /// This descriptor was deleted from the driver and closed: free its slot.
+    /// This descriptor was deleted from the driver: free its slot.
     Forget(SourceKey),
 }
 
@@ -57,11 +57,10 @@ impl Remote {
         self.send(Message::Wake(word));
     }
 
-    /// Deregisters `fd`, closes it, and lets the hub free its slot: the way for a socket that is
-    /// dropped on another OS thread than its hub's.
-    pub fn release(&self, key: SourceKey, fd: OwnedFd) {
+    /// Deregisters `fd` and lets the hub free its slot: the way for a socket that is dropped on
+    /// another OS thread than its hub's. The caller closes it afterwards.
+    pub fn forget(&self, key: SourceKey, fd: BorrowedFd<'_>) {
         self.driver.delete(fd.as_raw_fd());
-        drop(fd);
         self.send(Message::Forget(key));
     }
 
@@ -108,7 +107,9 @@ impl Remote {
         std::mem::take(&mut self.queue())
     }
 
-    pub(crate) fn end(&self) {
+    /// Ends the hub for the others: what is sent from now on goes nowhere. A hub that is dropped does
+    /// it by itself.
+    pub fn end(&self) {
         self.ended.store(true, SeqCst);
         self.queue().clear();
     }

@@ -34,10 +34,7 @@ impl SourceKey {
     }
 
     pub(crate) fn from_usize(word: usize) -> Self {
-        Self {
-            slot: word as u32,
-            generation: (word >> 32) as u32,
-        }
+        Self { slot: word as u32, generation: (word >> 32) as u32 }
     }
 }
 
@@ -103,13 +100,8 @@ impl Sources {
     pub(crate) fn insert(&mut self, fd: RawFd, mode: Mode) -> SourceKey {
         let generation = self.next_generation;
         self.next_generation = (generation + 1) & SourceKey::GENERATIONS;
-        let source = Source {
-            generation,
-            fd,
-            mode,
-            readiness: Readiness::NONE,
-            waiting: [None; 2],
-        };
+        let source =
+            Source { generation, fd, mode, readiness: Readiness::NONE, waiting: [None; 2] };
         let slot = u32::try_from(self.slots.insert(source)).expect("fewer than 2^32 descriptors");
         let number = usize::try_from(fd).expect("an open descriptor is not negative");
         if number >= self.slot_of.len() {
@@ -120,25 +112,18 @@ impl Sources {
     }
 
     pub(crate) fn get(&self, key: SourceKey) -> Option<&Source> {
-        self.slots
-            .get(key.slot as usize)
-            .filter(|source| source.generation == key.generation)
+        self.slots.get(key.slot as usize).filter(|source| source.generation == key.generation)
     }
 
     pub(crate) fn get_mut(&mut self, key: SourceKey) -> Option<&mut Source> {
-        self.slots
-            .get_mut(key.slot as usize)
-            .filter(|source| source.generation == key.generation)
+        self.slots.get_mut(key.slot as usize).filter(|source| source.generation == key.generation)
     }
 
     /// The registration of a bare descriptor number, if there is one.
     pub(crate) fn find(&self, fd: RawFd) -> Option<SourceKey> {
         let slot = (*self.slot_of.get(usize::try_from(fd).ok()?)?)?;
         let source = self.slots.get(slot as usize)?;
-        Some(SourceKey {
-            slot,
-            generation: source.generation,
-        })
+        Some(SourceKey { slot, generation: source.generation })
     }
 
     /// Takes the registration out; whoever still waits in it is forgotten.
@@ -177,10 +162,7 @@ impl Sources {
             None => source.waiting[direction as usize] = Some(owner),
             Some(holder) if company == Company::Alone => return Err(Busy { holder }),
             Some(_) => {
-                self.crowds
-                    .entry((key.slot, direction))
-                    .or_default()
-                    .push_back(owner);
+                self.crowds.entry((key.slot, direction)).or_default().push_back(owner);
             }
         }
         self.waiters += 1;
@@ -300,11 +282,7 @@ mod tests {
             stale.push(key);
         }
         let live = sources.insert(7, Mode::Edge);
-        assert!(
-            sources
-                .wait(live, Direction::Read, owner(1), Company::Alone)
-                .is_ok()
-        );
+        assert!(sources.wait(live, Direction::Read, owner(1), Company::Alone).is_ok());
         for key in stale {
             assert_ne!(key, live);
             assert_eq!(report(&mut sources, key, Readiness::READABLE), []);
@@ -320,22 +298,11 @@ mod tests {
     fn a_second_waiter_is_refused_with_the_name_of_the_first() {
         let mut sources = Sources::new();
         let key = sources.insert(3, Mode::Edge);
-        assert!(
-            sources
-                .wait(key, Direction::Read, owner(1), Company::Alone)
-                .is_ok()
-        );
+        assert!(sources.wait(key, Direction::Read, owner(1), Company::Alone).is_ok());
         let busy = sources.wait(key, Direction::Read, owner(2), Company::Alone);
         assert_eq!(busy, Err(Busy { holder: owner(1) }));
-        assert!(
-            sources
-                .wait(key, Direction::Write, owner(2), Company::Alone)
-                .is_ok()
-        );
-        assert_eq!(
-            report(&mut sources, key, Readiness::READABLE | Readiness::WRITABLE),
-            [1, 2]
-        );
+        assert!(sources.wait(key, Direction::Write, owner(2), Company::Alone).is_ok());
+        assert_eq!(report(&mut sources, key, Readiness::READABLE | Readiness::WRITABLE), [1, 2]);
         sources.unwait(key, Direction::Read, owner(1));
         sources.unwait(key, Direction::Write, owner(2));
         assert_eq!(sources.waiters(), 0);
@@ -346,11 +313,7 @@ mod tests {
         let mut sources = Sources::new();
         let key = sources.insert(3, Mode::Edge);
         for n in 1..=4 {
-            assert!(
-                sources
-                    .wait(key, Direction::Read, owner(n), Company::Queue)
-                    .is_ok()
-            );
+            assert!(sources.wait(key, Direction::Read, owner(n), Company::Queue).is_ok());
         }
         sources.unwait(key, Direction::Read, owner(3));
         assert_eq!(sources.waiters(), 3);
@@ -369,17 +332,9 @@ mod tests {
         let mut sources = Sources::new();
         let key = sources.insert(3, Mode::Oneshot);
         for n in 1..=3 {
-            assert!(
-                sources
-                    .wait(key, Direction::Write, owner(n), Company::Queue)
-                    .is_ok()
-            );
+            assert!(sources.wait(key, Direction::Write, owner(n), Company::Queue).is_ok());
         }
-        assert!(
-            sources
-                .wait(key, Direction::Read, owner(9), Company::Queue)
-                .is_ok()
-        );
+        assert!(sources.wait(key, Direction::Read, owner(9), Company::Queue).is_ok());
         assert_eq!(report(&mut sources, key, Readiness::WRITABLE), [1, 2, 3]);
         assert_eq!(sources.waiters(), 4);
         assert!(sources.remove(key).is_some());

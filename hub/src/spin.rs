@@ -37,10 +37,7 @@ pub(crate) struct Spin {
 impl Spin {
     pub(crate) fn new() -> Self {
         // The first sleep decides whether to begin.
-        Self {
-            failures: PATIENCE,
-            enabled: *ENABLED,
-        }
+        Self { failures: PATIENCE, enabled: *ENABLED }
     }
 
     #[cfg(test)]
@@ -75,10 +72,7 @@ mod tests {
 
     #[test]
     fn three_spins_in_vain_turn_it_off_and_a_short_sleep_turns_it_on() {
-        let mut spin = Spin {
-            failures: 0,
-            enabled: true,
-        };
+        let mut spin = Spin { failures: 0, enabled: true };
         for _ in 0..PATIENCE {
             assert_eq!(spin.until(5), Some(5 + SPIN));
             spin.failed();
@@ -98,13 +92,6 @@ mod tests {
 
     #[test]
     fn a_disabled_spin_never_begins() {
-        assert_eq!(
-            Spin {
-                failures: 0,
-                enabled: false
-            }
-            .until(5),
-            None
-        );
+        assert_eq!(Spin { failures: 0, enabled: false }.until(5), None);
     }
 }

@@ -69,7 +69,7 @@ pub struct TimerKey {
 /// All deadlines of one hub, soonest first.
 ///
 /// Times are nanoseconds on a clock that never goes back; where it starts does not matter.
-pub struct Timers {
+pub(crate) struct Timers {
     /// Everything up to this time has fired, except for what is in the list of overdue timers.
     elapsed: u64,
     /// How many timers wait.
@@ -89,7 +89,7 @@ pub struct Timers {
 
 impl Timers {
     /// Returns an empty wheel whose clock stands at `now`.
-    pub fn new(now: u64) -> Self {
+    pub(crate) fn new(now: u64) -> Self {
         Self {
             elapsed: now,
             len: 0,
@@ -103,7 +103,7 @@ impl Timers {
 
     /// Sets a deadline; a past one fires at the next [`advance`](Self::advance).
     #[inline]
-    pub fn insert(&mut self, deadline: u64, owner: Owner) -> TimerKey {
+    pub(crate) fn insert(&mut self, deadline: u64, owner: Owner) -> TimerKey {
         self.generation = self.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         let index = self.nodes.allocate();
         let node = &mut self.nodes[index];
@@ -115,18 +115,13 @@ impl Timers {
         if self.nearest.get().is_some_and(|nearest| deadline < nearest) {
             self.nearest.set(Some(deadline));
         }
-        TimerKey {
-            index,
-            generation: self.generation,
-        }
+        TimerKey { index, generation: self.generation }
     }
 
     /// Takes a deadline away; false if it has already fired or was cancelled before.
     #[inline]
-    pub fn cancel(&mut self, key: TimerKey) -> bool {
-        let Some(node) = self.nodes.get(key.index) else {
-            return false;
-        };
+    pub(crate) fn cancel(&mut self, key: TimerKey) -> bool {
+        let Some(node) = self.nodes.get(key.index) else { return false };
         if node.generation != Some(key.generation) {
             return false;
         }
@@ -143,7 +138,7 @@ impl Timers {
     /// that comes next: then [`advance`](Self::advance) at that time fires nothing, and makes the
     /// next answer a closer one.
     #[inline]
-    pub fn next_deadline(&self) -> Option<u64> {
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
         if self.nearest.get().is_none() {
             let slot = self.first_slot()?;
             if self.slots[slot].len > SEARCH_MAX {
@@ -159,7 +154,7 @@ impl Timers {
     /// last one.
     ///
     /// If `due` panics, its timer counts as fired, and the rest fire at the next call.
-    pub fn advance(&mut self, now: u64, due: &mut impl FnMut(Owner)) {
+    pub(crate) fn advance(&mut self, now: u64, due: &mut impl FnMut(Owner)) {
         let now = now.max(self.elapsed);
         if self.nearest.get().is_some_and(|nearest| nearest <= now) {
             self.nearest.set(None);
@@ -179,13 +174,8 @@ impl Timers {
     }
 
     /// Returns how many timers wait.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
-    }
-
-    /// Returns whether no timer waits.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// The list in which a timer of this deadline lies while the clock stands at `elapsed`.
@@ -223,14 +213,12 @@ impl Timers {
         if len > SEARCH_MAX {
             return self.start_of(slot);
         }
-        let deadlines = self
-            .nodes
-            .follow(first)
-            .map(|index| self.nodes[index].deadline);
+        let deadlines = self.nodes.follow(first).map(|index| self.nodes[index].deadline);
         deadlines.min().unwrap_or(u64::MAX)
     }
 
     /// Appends a timer to the list where its deadline belongs.
+    #[inline]
     fn append(&mut self, index: u32, deadline: u64) {
         let slot = self.slot_of(deadline);
         let list = &mut self.slots[slot];
@@ -248,14 +236,9 @@ impl Timers {
     }
 
     /// Unlinks a timer, frees its node and tells its owner.
+    #[inline]
     fn remove(&mut self, index: u32) -> Owner {
-        let Node {
-            deadline,
-            owner,
-            previous,
-            next,
-            ..
-        } = self.nodes[index];
+        let Node { deadline, owner, previous, next, .. } = self.nodes[index];
         let slot = self.slot_of(deadline);
         let list = &mut self.slots[slot];
         list.len -= 1;
@@ -332,11 +315,7 @@ struct List {
 }
 
 impl List {
-    const EMPTY: Self = Self {
-        first: NIL,
-        last: NIL,
-        len: 0,
-    };
+    const EMPTY: Self = Self { first: NIL, last: NIL, len: 0 };
 }
 
 /// One timer, or a free place for one; aligned so that none lies in two cache lines.
@@ -367,15 +346,16 @@ impl Node {
 
 /// The memory of the timers.
 ///
-/// A block is in one of four places: among those with room, full (in no list), the spare one, or
-/// among those without memory, of which only the number remains.
+/// A block is among those with room, or full and in no list, or among those without memory, of
+/// which only the number remains. One empty block at most is among those with room: the spare one,
+/// kept so that a loop at the edge of a block does not allocate each time.
 struct Nodes {
     /// All blocks there have ever been; a node's index is its block's number and its place in it.
     blocks: Vec<Block>,
-    /// The first of the blocks with both live and free nodes, linked both ways.
+    /// The first of the blocks with free nodes, linked both ways.
     with_room: u32,
-    /// A block without live nodes, kept so that a loop at a block's edge does not allocate.
-    spare: u32,
+    /// Whether one of these is empty.
+    has_spare: bool,
     /// The first of the blocks without memory, linked by `next`.
     without_memory: u32,
 }
@@ -396,12 +376,7 @@ struct Block {
 
 impl Nodes {
     fn new() -> Self {
-        Self {
-            blocks: Vec::new(),
-            with_room: NIL,
-            spare: NIL,
-            without_memory: NIL,
-        }
+        Self { blocks: Vec::new(), with_room: NIL, has_spare: false, without_memory: NIL }
     }
 
     /// The node at this index, live or free; `None` when its block has no memory.
@@ -416,14 +391,18 @@ impl Nodes {
     }
 
     /// Takes a free node; its fields are to be filled in.
+    #[inline]
     fn allocate(&mut self) -> u32 {
         if self.with_room == NIL {
-            self.open_block();
+            self.add_block();
         }
         let number = self.with_room;
         let block = &mut self.blocks[number as usize];
         let index = block.free;
         block.free = block.nodes[place_of(index)].next;
+        if block.live == 0 {
+            self.has_spare = false;
+        }
         block.live += 1;
         if block.free == NIL {
             self.unlink(number);
@@ -431,7 +410,8 @@ impl Nodes {
         index
     }
 
-    /// Gives a node back, and its block's memory when it was the last one.
+    /// Gives a node back, and its block's memory if nothing else lives there.
+    #[inline]
     fn free(&mut self, index: u32) {
         let number = index >> BLOCK_BITS;
         let block = &mut self.blocks[number as usize];
@@ -445,32 +425,20 @@ impl Nodes {
         if was_full {
             self.link(number);
         }
-        if is_empty {
-            self.unlink(number);
-            self.close_block(number);
+        if is_empty && self.has_spare {
+            self.drop_block(number);
+        } else if is_empty {
+            self.has_spare = true;
         }
     }
 
-    /// Makes a block with room, out of the spare one if there is one.
+    /// Allocates the memory of a block, new or emptied before; it is the spare one now.
     #[cold]
-    fn open_block(&mut self) {
-        let number = if self.spare != NIL {
-            std::mem::replace(&mut self.spare, NIL)
-        } else {
-            self.fill_block()
-        };
-        self.link(number);
-    }
-
-    /// Allocates the memory of a block, new or emptied before.
-    fn fill_block(&mut self) -> u32 {
+    fn add_block(&mut self) {
         if self.without_memory == NIL {
             self.without_memory = self.blocks.len() as u32;
             // The last number is left out: its last index would be `NIL`.
-            assert!(
-                self.without_memory < NIL >> BLOCK_BITS,
-                "more than 4 billion timers"
-            );
+            assert!(self.without_memory < NIL >> BLOCK_BITS, "more than 4 billion timers");
             self.blocks.push(Block {
                 nodes: [].into(),
                 free: NIL,
@@ -488,16 +456,14 @@ impl Nodes {
             node.next = next;
         }
         block.nodes[BLOCK_LEN - 1].next = NIL;
-        number
+        self.has_spare = true;
+        self.link(number);
     }
 
-    /// Keeps an empty block as the spare one, or frees its memory.
+    /// Gives the memory of an empty block back to the allocator.
     #[cold]
-    fn close_block(&mut self, number: u32) {
-        if self.spare == NIL {
-            self.spare = number;
-            return;
-        }
+    fn drop_block(&mut self, number: u32) {
+        self.unlink(number);
         let block = &mut self.blocks[number as usize];
         block.nodes = [].into();
         block.next = std::mem::replace(&mut self.without_memory, number);
@@ -574,12 +540,7 @@ mod tests {
 
     /// How many blocks hold memory.
     fn blocks(timers: &Timers) -> usize {
-        timers
-            .nodes
-            .blocks
-            .iter()
-            .filter(|block| !block.nodes.is_empty())
-            .count()
+        timers.nodes.blocks.iter().filter(|block| !block.nodes.is_empty()).count()
     }
 
     /// Every timer is in the list its deadline asks for, and all counts and bits are right.
@@ -597,22 +558,11 @@ mod tests {
                 count += 1;
             }
             assert_eq!((list.last, list.len), (last, count));
-            assert_eq!(
-                timers.occupied[slot / SLOTS] >> (slot % SLOTS) & 1 == 1,
-                count > 0
-            );
+            assert_eq!(timers.occupied[slot / SLOTS] >> (slot % SLOTS) & 1 == 1, count > 0);
             len += count as usize;
         }
         assert_eq!(timers.len(), len);
-        assert_eq!(
-            timers
-                .nodes
-                .blocks
-                .iter()
-                .map(|block| block.live as usize)
-                .sum::<usize>(),
-            len
-        );
+        assert_eq!(timers.nodes.blocks.iter().map(|block| block.live as usize).sum::<usize>(), len);
     }
 
     #[test]
@@ -626,7 +576,7 @@ mod tests {
             assert_eq!(timers.next_deadline(), Some(deadline));
             assert_eq!(fired(&mut timers, deadline), [1]);
             assert_eq!(timers.next_deadline(), None);
-            assert!(timers.is_empty());
+            assert_eq!(timers.len(), 0);
         }
     }
 
@@ -735,23 +685,13 @@ mod tests {
     #[test]
     fn a_stale_key_cancels_nothing_after_its_memory_was_freed_and_allocated_anew() {
         let mut timers = Timers::new(0);
-        let stale: Vec<_> = (1..=3 * BLOCK_LEN)
-            .map(|n| timers.insert(10, owner(n)))
-            .collect();
+        let stale: Vec<_> = (1..=3 * BLOCK_LEN).map(|n| timers.insert(10, owner(n))).collect();
         fired(&mut timers, 10);
         assert_eq!(blocks(&timers), 1);
-        assert!(
-            !stale.iter().any(|&key| timers.cancel(key)),
-            "without memory"
-        );
-        let anew: Vec<_> = (1..=3 * BLOCK_LEN)
-            .map(|n| timers.insert(20, owner(n)))
-            .collect();
+        assert!(!stale.iter().any(|&key| timers.cancel(key)), "without memory");
+        let anew: Vec<_> = (1..=3 * BLOCK_LEN).map(|n| timers.insert(20, owner(n))).collect();
         assert_eq!(timers.nodes.blocks.len(), 3);
-        assert!(
-            !stale.iter().any(|&key| timers.cancel(key)),
-            "with new memory"
-        );
+        assert!(!stale.iter().any(|&key| timers.cancel(key)), "with new memory");
         assert!(anew.iter().all(|&key| timers.cancel(key)));
         assert_eq!(blocks(&timers), 1);
     }
@@ -768,9 +708,7 @@ mod tests {
     #[test]
     fn memory_goes_back_in_blocks() {
         let mut timers = Timers::new(0);
-        let keys: Vec<_> = (1..=10 * BLOCK_LEN)
-            .map(|n| timers.insert(10, owner(n)))
-            .collect();
+        let keys: Vec<_> = (1..=10 * BLOCK_LEN).map(|n| timers.insert(10, owner(n))).collect();
         assert_eq!(blocks(&timers), 10);
         for (cancelled, &key) in (1..).zip(&keys) {
             assert!(timers.cancel(key));
@@ -832,10 +770,7 @@ mod tests {
         let mut timers = Timers::new(0);
         let late = timers.insert(9_000, owner(1));
         assert_eq!(timers.next_deadline(), Some(9_000));
-        let twins = [
-            timers.insert(8_000, owner(2)),
-            timers.insert(8_000, owner(3)),
-        ];
+        let twins = [timers.insert(8_000, owner(2)), timers.insert(8_000, owner(3))];
         assert_eq!(timers.next_deadline(), Some(8_000));
         assert!(timers.cancel(twins[0]));
         assert_eq!(timers.next_deadline(), Some(8_000));
@@ -929,9 +864,7 @@ mod tests {
         }
 
         fn cancel(&mut self, from: u64) {
-            let Some((&at, &key)) = self.model.range((from, 0)..).next() else {
-                return;
-            };
+            let Some((&at, &key)) = self.model.range((from, 0)..).next() else { return };
             self.model.remove(&at);
             assert!(self.timers.cancel(key));
             self.stale.push(key);
@@ -950,21 +883,13 @@ mod tests {
             assert_eq!(self.timers.len(), self.model.len());
             let (next, first) = (self.timers.next_deadline(), self.model.keys().next());
             assert_eq!(next.is_some(), first.is_some());
-            let (Some(next), Some(&(first, _))) = (next, first) else {
-                return;
-            };
+            let (Some(next), Some(&(first, _))) = (next, first) else { return };
             assert!(next <= first);
-            let slot = self
-                .timers
-                .first_slot()
-                .expect("a deadline is in some slot");
+            let slot = self.timers.first_slot().expect("a deadline is in some slot");
             if self.timers.slots[slot].len <= SEARCH_MAX {
                 assert_eq!(next, first);
             } else {
-                assert!(
-                    slot == OVERDUE || next > self.timers.elapsed,
-                    "a wake that gets nowhere"
-                );
+                assert!(slot == OVERDUE || next > self.timers.elapsed, "a wake that gets nowhere");
             }
         }
     }
@@ -975,13 +900,7 @@ mod tests {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let now = random.span(bits);
         let timers = Timers::new(now);
-        let mut pair = Pair {
-            timers,
-            model: BTreeMap::new(),
-            stale: Vec::new(),
-            inserted: 0,
-            now,
-        };
+        let mut pair = Pair { timers, model: BTreeMap::new(), stale: Vec::new(), inserted: 0, now };
         for _ in 0..steps {
             let at = pair.now.saturating_add(random.span(bits));
             match random.below(10) {
@@ -1000,7 +919,7 @@ mod tests {
             }
         }
         pair.advance(u64::MAX);
-        assert!(pair.timers.is_empty());
+        assert_eq!(pair.timers.len(), 0);
         assert!(blocks(&pair.timers) <= 1);
     }
 

@@ -1,1 +1,45 @@
-//! placeholder
+//! The green threads of evy: switch, stacks, park, spawn, kill and time.
+//!
+//! Use the crate `evy`, which re-exports what is here. This crate is what the other crates of evy are
+//! built on; beside the public calls it offers them one way to wait ([`WaitList`], and [`io`] for
+//! descriptors).
+//!
+//! ```
+//! let workers = (0..3).map(|n| evy_runtime::spawn(move || n * 10));
+//! let results = evy_runtime::join_all(workers);
+//! assert_eq!(results.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [0, 10, 20]);
+//! ```
+#![doc(test(attr(deny(warnings))))]
+
+#[cfg(panic = "abort")]
+compile_error!(
+    "evy needs panic = \"unwind\": kills and timeouts are unwinds, and a panic ends one green thread"
+);
+
+mod control;
+mod deadlock;
+mod green_thread;
+pub mod io;
+mod kill;
+mod local;
+mod on_exit;
+mod overflow;
+mod panic_hook;
+mod park;
+mod ready_queue;
+mod scheduler;
+mod spawn;
+mod stack;
+mod time;
+mod unblock;
+mod wait_list;
+
+pub use green_thread::{Died, GreenThread, GreenThreadId, current, join_all};
+pub use io::{wait_readable, wait_writable};
+pub use kill::{Killed, kill, kill_all};
+pub use local::GreenLocal;
+pub use park::Reason;
+pub use spawn::{Builder, spawn, spawn_after, spawn_after_local, spawn_n};
+pub use time::{Elapsed, sleep, timeout, yield_now};
+pub use unblock::unblock;
+pub use wait_list::{TimedOut, WaitList};

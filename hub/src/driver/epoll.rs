@@ -40,11 +40,7 @@ impl Epoll {
             let fd = check(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?;
             OwnedFd::from_raw_fd(fd)
         };
-        let this = Self {
-            poller,
-            wake_fd,
-            only_milliseconds: AtomicBool::new(false),
-        };
+        let this = Self { poller, wake_fd, only_milliseconds: AtomicBool::new(false) };
         let events = (EPOLLIN | EPOLLET) as u32;
         this.control(libc::EPOLL_CTL_ADD, this.wake_fd.as_raw_fd(), events, WAKE)?;
         Ok(this)
@@ -57,12 +53,7 @@ impl Epoll {
         interest: Readiness,
         mode: Mode,
     ) -> io::Result<()> {
-        self.control(
-            libc::EPOLL_CTL_ADD,
-            fd,
-            flags(interest, mode),
-            key.to_usize() as u64,
-        )
+        self.control(libc::EPOLL_CTL_ADD, fd, flags(interest, mode), key.to_usize() as u64)
     }
 
     pub(crate) fn rearm(&self, fd: RawFd, key: SourceKey, interest: Readiness) -> io::Result<()> {
@@ -103,11 +94,9 @@ impl Epoll {
         let milliseconds = match timeout {
             None => -1,
             // Rounded up: an early return would spin until the deadline.
-            Some(timeout) => timeout
-                .as_nanos()
-                .div_ceil(1_000_000)
-                .try_into()
-                .unwrap_or(libc::c_int::MAX),
+            Some(timeout) => {
+                timeout.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(libc::c_int::MAX)
+            }
         };
         // SAFETY: the list is BATCH entries long and ours alone during the call.
         let count = unsafe {
@@ -139,11 +128,7 @@ impl Epoll {
                 0usize,
             )
         };
-        if count < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(count as usize)
-        }
+        if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count as usize) }
     }
 
     pub(crate) fn wake(&self) {
@@ -151,11 +136,7 @@ impl Epoll {
         // SAFETY: eight bytes of a local are read. The write can only fail when the counter is at
         // its limit, and then the edge is there already.
         unsafe {
-            libc::write(
-                self.wake_fd.as_raw_fd(),
-                (&raw const one).cast(),
-                size_of::<u64>(),
-            );
+            libc::write(self.wake_fd.as_raw_fd(), (&raw const one).cast(), size_of::<u64>());
         }
     }
 
@@ -163,23 +144,14 @@ impl Epoll {
         let mut event = libc::epoll_event { events, u64: data };
         // SAFETY: the event lives through the call; the kernel checks the descriptors.
         unsafe {
-            check(libc::epoll_ctl(
-                self.poller.as_raw_fd(),
-                operation,
-                fd,
-                &raw mut event,
-            ))?;
+            check(libc::epoll_ctl(self.poller.as_raw_fd(), operation, fd, &raw mut event))?;
         }
         Ok(())
     }
 }
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 fn flags(interest: Readiness, mode: Mode) -> u32 {
@@ -205,18 +177,13 @@ pub(crate) struct Events {
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Events")
-            .field("len", &self.len)
-            .finish_non_exhaustive()
+        f.debug_struct("Events").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self {
-            list: Box::new([libc::epoll_event { events: 0, u64: 0 }; BATCH]),
-            len: 0,
-        }
+        Self { list: Box::new([libc::epoll_event { events: 0, u64: 0 }; BATCH]), len: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -228,10 +195,7 @@ impl Events {
             // The struct is packed on some targets: copy the fields, never borrow them.
             let (events, data) = (event.events, event.u64);
             if data != WAKE {
-                each(
-                    SourceKey::from_usize(data as usize),
-                    readiness(events as i32),
-                );
+                each(SourceKey::from_usize(data as usize), readiness(events as i32));
             }
         }
     }

@@ -144,10 +144,7 @@ impl Buffer {
             Self::Epoll(events) => events.for_each(each),
             Self::Portable(events) => {
                 events.iter().for_each(|event| {
-                    each(
-                        SourceKey::from_usize(event.key),
-                        portable::readiness(&event),
-                    )
+                    each(SourceKey::from_usize(event.key), portable::readiness(&event))
                 });
             }
         }

@@ -19,9 +19,7 @@ pub(crate) struct Portable {
 
 impl Portable {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            poller: Poller::new()?,
-        })
+        Ok(Self { poller: Poller::new()? })
     }
 
     pub(crate) fn add(
@@ -40,8 +38,7 @@ impl Portable {
     }
 
     pub(crate) fn rearm(&self, fd: RawFd, key: SourceKey, interest: Readiness) -> io::Result<()> {
-        self.poller
-            .modify_with_mode(borrow(fd), event(key, interest), PollMode::Oneshot)
+        self.poller.modify_with_mode(borrow(fd), event(key, interest), PollMode::Oneshot)
     }
 
     pub(crate) fn delete(&self, fd: RawFd) {
@@ -72,11 +69,7 @@ fn borrow(fd: RawFd) -> BorrowedFd<'static> {
 
 fn event(key: SourceKey, interest: Readiness) -> Event {
     let readable = interest.intersects(Readiness::READABLE);
-    Event::new(
-        key.to_usize(),
-        readable,
-        interest.intersects(Readiness::WRITABLE),
-    )
+    Event::new(key.to_usize(), readable, interest.intersects(Readiness::WRITABLE))
 }
 
 pub(crate) fn events() -> Events {

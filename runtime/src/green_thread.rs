@@ -1,0 +1,414 @@
+//! The handle of a green thread, and what became of it.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroU64;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use crate::control::{Block, INLINE_RESULT, Outcome, Thread, Wake};
+use crate::on_exit::drop_quietly;
+use crate::park::{Reason, park};
+use crate::scheduler::{Scheduler, current_scheduler, scheduler};
+use crate::spawn::id_of;
+
+/// Names a green thread, or an OS thread's own stack: unique within the process, never used again.
+///
+/// ```
+/// let other = evy_runtime::spawn(evy_runtime::current);
+/// let id = other.id();
+/// assert_ne!(id, evy_runtime::current());
+/// assert_eq!(other.wait().unwrap(), id);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GreenThreadId {
+    /// `None` for the OS thread's own stack.
+    number: Option<NonZeroU64>,
+    /// Where its block is; for an OS thread's own stack, nothing.
+    index: u32,
+}
+
+impl GreenThreadId {
+    pub(crate) fn of(thread: Thread) -> Self {
+        let index = thread.block().map_or(0, |block| block.index);
+        Self { number: id_of(thread), index }
+    }
+
+    pub(crate) fn find(self, scheduler: &Scheduler) -> Option<Thread> {
+        scheduler.blocks.find(self.number?, self.index)
+    }
+}
+
+impl fmt::Display for GreenThreadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.number {
+            Some(number) => write!(f, "#{number}"),
+            None => f.write_str("the OS thread's own stack"),
+        }
+    }
+}
+
+impl fmt::Debug for GreenThreadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GreenThreadId({self})")
+    }
+}
+
+/// The id of the green thread that runs.
+///
+/// ```
+/// assert_eq!(evy_runtime::current(), evy_runtime::current());
+/// ```
+///
+/// # Yields
+///
+/// Never.
+#[doc(alias = "getcurrent")]
+pub fn current() -> GreenThreadId {
+    GreenThreadId::of(scheduler().current())
+}
+
+/// Why a green thread has no result.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Died {
+    /// It panicked; this is what it panicked with.
+    Panicked(Box<dyn Any + Send>),
+    /// It was killed.
+    Killed,
+}
+
+impl fmt::Display for Died {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Panicked(payload) = self else { return f.write_str("green thread was killed") };
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        match text {
+            Some(text) => write!(f, "green thread panicked: {text}"),
+            None => f.write_str("green thread panicked"),
+        }
+    }
+}
+
+impl Error for Died {}
+
+/// The handle of a green thread that gives a `T`. Dropped, it detaches the green thread.
+///
+/// It belongs to the OS thread that the green thread runs on:
+///
+/// ```compile_fail,E0277
+/// let thread = evy_runtime::spawn(|| 1);
+/// std::thread::spawn(move || thread.wait());
+/// ```
+///
+/// And so does what the green thread captures, which therefore need not be `Send`:
+///
+/// ```
+/// let shared = std::rc::Rc::new(1);
+/// let other = std::rc::Rc::clone(&shared);
+/// assert_eq!(evy_runtime::spawn(move || *other + 1).wait().unwrap(), 2);
+/// ```
+///
+/// It cannot borrow from the frame that spawns it:
+///
+/// ```compile_fail,E0597
+/// let local = 1;
+/// evy_runtime::spawn(|| &local);
+/// ```
+#[must_use = "a dropped handle detaches the green thread; use spawn_n if nobody waits for it"]
+pub struct GreenThread<T: 'static> {
+    block: NonNull<Block>,
+    name: Option<Rc<str>>,
+    result: PhantomData<(T, *mut ())>,
+}
+
+impl<T: 'static> GreenThread<T> {
+    #[inline(always)]
+    pub(crate) fn new(block: NonNull<Block>, name: Option<Rc<str>>) -> Self {
+        Self { block, name, result: PhantomData }
+    }
+
+    #[inline(always)]
+    fn block(&self) -> &Block {
+        // SAFETY: a block is not recycled while its handle lives, and a scheduler with blocks in use
+        // is never dropped.
+        unsafe { self.block.as_ref() }
+    }
+
+    /// Waits until the green thread has ended and returns its result.
+    ///
+    /// # Errors
+    ///
+    /// [`Died`] when it panicked or was killed.
+    ///
+    /// # Panics
+    ///
+    /// When it is called by that green thread itself.
+    ///
+    /// # Yields
+    ///
+    /// Until the green thread has ended; not if it has.
+    #[inline(always)]
+    pub fn wait(self) -> Result<T, Died> {
+        let block = self.block();
+        if block.outcome.get() == Outcome::Pending {
+            self.park_until_ended();
+        }
+        match block.outcome.replace(Outcome::Taken) {
+            Outcome::Returned => Ok(Storage::<T>::new(block).take()),
+            Outcome::Died => Err(Storage::<Died>::new(block).take()),
+            Outcome::Pending | Outcome::Taken => {
+                unreachable!("it has ended, and nobody else waits")
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn park_until_ended(&self) {
+        let scheduler = scheduler();
+        let thread = scheduler.current();
+        let block = self.block();
+        assert!(block.thread.get() != Some(thread), "a green thread cannot wait for its own end");
+        let joining = Joining { block };
+        block.joiner.set(thread.0.as_ptr().cast());
+        let id = NonZeroU64::new(block.id.get()).expect("a block in use has an id");
+        park(scheduler, thread, Reason::join(id));
+        drop(joining);
+    }
+
+    /// Kills the green thread: it unwinds from where it is parked, and its destructors run, before
+    /// this returns. One that has not started never runs; its closure is dropped. One that has ended
+    /// stays as it is. Killing oneself unwinds at once.
+    ///
+    /// A green thread can catch the unwind ([`Killed`](crate::Killed)) and go on; it is then thrown
+    /// again at its next 8 parks.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let sleeper = evy_runtime::spawn(|| evy_runtime::sleep(Duration::from_secs(60)));
+    /// evy_runtime::yield_now();
+    /// sleeper.kill();
+    /// assert!(sleeper.is_finished());
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Until the target has ended or is suspended again; while the caller unwinds it only schedules
+    /// the kill.
+    pub fn kill(&self) {
+        if let Some(thread) = self.block().thread.get() {
+            scheduler().kill(thread);
+        }
+    }
+
+    /// Kills the green thread if it has not started; `true` if so.
+    ///
+    /// ```
+    /// let thread = evy_runtime::spawn(|| ());
+    /// assert!(thread.cancel());
+    /// assert!(!thread.cancel());
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// As [`kill`](Self::kill), if it has not started.
+    pub fn cancel(&self) -> bool {
+        let unstarted = self.block().thread.get().filter(|thread| !thread.started.get());
+        if let Some(thread) = unstarted {
+            scheduler().kill(thread);
+        }
+        unstarted.is_some()
+    }
+
+    /// Whether the green thread has ended: [`wait`](Self::wait) would not park.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn is_finished(&self) -> bool {
+        self.block().outcome.get() != Outcome::Pending
+    }
+
+    /// The id of the green thread.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn id(&self) -> GreenThreadId {
+        let block = self.block();
+        GreenThreadId { number: NonZeroU64::new(block.id.get()), index: block.index }
+    }
+
+    /// The name that its [`Builder`](crate::Builder) gave it.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Calls `f` with the outcome when the green thread ends: on that green thread, before
+    /// [`wait`](Self::wait) returns, in the order in which hooks were given; at once, and here, if it
+    /// has ended already. A hook that panics does not stop the others.
+    ///
+    /// ```
+    /// let thread = evy_runtime::spawn(|| 1);
+    /// thread.on_exit(|outcome| println!("ended: {outcome:?}"));
+    /// assert_eq!(thread.wait().unwrap(), 1);
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never by itself.
+    #[doc(alias = "link")]
+    pub fn on_exit(&self, f: impl FnOnce(Result<(), &Died>) + 'static) {
+        let block = self.block();
+        if let Some(thread) = block.thread.get() {
+            return thread.with_extras(|extras| extras.hooks.add(f));
+        }
+        match block.outcome.get() {
+            Outcome::Died => f(Err(Storage::<Died>::new(block).get())),
+            _ => f(Ok(())),
+        }
+    }
+}
+
+impl<T: 'static> Drop for GreenThread<T> {
+    #[inline]
+    fn drop(&mut self) {
+        let block = self.block();
+        match block.outcome.get() {
+            Outcome::Pending => return block.detached.set(true),
+            Outcome::Taken => {}
+            Outcome::Returned => {
+                block.outcome.set(Outcome::Taken);
+                if std::mem::needs_drop::<T>() || !fits::<T>() {
+                    drop_quietly(Storage::<T>::new(block).take());
+                }
+            }
+            Outcome::Died => {
+                block.outcome.set(Outcome::Taken);
+                drop_quietly(Storage::<Died>::new(block).take());
+            }
+        }
+        // After the end of its OS thread the scheduler is leaked, and the block with it.
+        if let Some(scheduler) = current_scheduler() {
+            scheduler.blocks.give_back(self.block);
+        }
+    }
+}
+
+impl<T: 'static> fmt::Debug for GreenThread<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GreenThread")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("is_finished", &self.is_finished())
+            .finish()
+    }
+}
+
+/// Waits for all of them and returns their results in the same order.
+///
+/// ```
+/// let squares = evy_runtime::join_all((1..4).map(|n| evy_runtime::spawn(move || n * n)));
+/// let squares: Vec<_> = squares.into_iter().map(Result::unwrap).collect();
+/// assert_eq!(squares, [1, 4, 9]);
+/// ```
+///
+/// # Yields
+///
+/// Until the last one has ended.
+#[doc(alias = "waitall")]
+#[doc(alias = "joinall")]
+pub fn join_all<T: 'static>(
+    threads: impl IntoIterator<Item = GreenThread<T>>,
+) -> Vec<Result<T, Died>> {
+    // All are spawned before the first is waited for, also where the iterator spawns them.
+    let threads: Vec<_> = threads.into_iter().collect();
+    threads.into_iter().map(GreenThread::wait).collect()
+}
+
+/// Whoever waits for the end of a block's green thread.
+pub(crate) struct Joiner(Thread);
+
+impl Joiner {
+    #[inline(always)]
+    pub(crate) fn of(block: &Block) -> Option<Self> {
+        Some(Self(Thread(NonNull::new(block.joiner.get().cast_mut().cast())?)))
+    }
+
+    #[inline(always)]
+    pub(crate) fn wake(self, scheduler: &Scheduler) {
+        scheduler.wake(self.0, Wake::Run);
+    }
+}
+
+/// Takes the joiner out of the block when its wait ends, also by unwinding.
+struct Joining<'a> {
+    block: &'a Block,
+}
+
+impl Drop for Joining<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.block.joiner.set(std::ptr::null());
+    }
+}
+
+/// Whether a result of this type lies in the block itself.
+const fn fits<T>() -> bool {
+    size_of::<T>() <= INLINE_RESULT && align_of::<T>() <= 8
+}
+
+/// A block's storage, seen as that of a `T`. Who makes one knows what it holds.
+pub(crate) struct Storage<'a, T> {
+    block: &'a Block,
+    holds: PhantomData<T>,
+}
+
+impl<'a, T: 'a> Storage<'a, T> {
+    #[inline(always)]
+    pub(crate) fn new(block: &'a Block) -> Self {
+        Self { block, holds: PhantomData }
+    }
+
+    #[inline(always)]
+    fn place<U>(&self) -> *mut U {
+        self.block.storage.get().cast()
+    }
+
+    #[inline(always)]
+    pub(crate) fn put(&self, value: T) {
+        debug_assert_eq!(self.block.outcome.get(), Outcome::Pending);
+        // SAFETY: the storage is empty, and large and aligned enough for what fits or for a box;
+        // the block is one OS thread's.
+        unsafe {
+            if fits::<T>() {
+                self.place::<T>().write(value);
+            } else {
+                self.place::<Box<T>>().write(Box::new(value));
+            }
+        }
+    }
+
+    /// Moves the value out. The caller has just changed the outcome from what says that it is there.
+    #[inline(always)]
+    fn take(&self) -> T {
+        // SAFETY: `put` wrote a value of this type (`finish` and the handle agree on the outcome),
+        // and the outcome lets nobody take it twice.
+        unsafe {
+            if fits::<T>() { self.place::<T>().read() } else { *self.place::<Box<T>>().read() }
+        }
+    }
+
+    /// Lends the value, whose outcome says that it is there.
+    fn get(&self) -> &'a T {
+        // SAFETY: as in `take`; the handle that lends it is borrowed as long.
+        unsafe { if fits::<T>() { &*self.place::<T>() } else { &*self.place::<Box<T>>() } }
+    }
+}

@@ -1,0 +1,583 @@
+//! Descriptors that park: the one door from sockets to the hub.
+//!
+//! A call is tried first; only `WouldBlock` parks. [`GreenFd`] is a descriptor of ours, registered
+//! once with the hub of the OS thread where somebody first had to wait for it (its *owner*); there
+//! the hub's readiness bits tell which calls need not be tried. On any other OS thread, and for
+//! descriptors that others own ([`wait_readable`]), a one-shot registration lasts as long as the wait.
+//!
+//! ```text
+//!   on the owner hub                                   elsewhere
+//!   bit clear? ── wait ──┐                             call ── WouldBlock ── wait, one-shot ── again
+//!   clear the bit        │ event sets the bit
+//!   call ── Ok: set the bit, unless the call drained it
+//!        └─ WouldBlock: wait ◄┘
+//! ```
+//!
+//! The bit is cleared before the call, never after: an event that comes during the call stays.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::panicking;
+use std::time::{Duration, Instant};
+
+pub use evy_hub::{Company, Direction};
+use evy_hub::{Owner, Readiness, Remote, SourceKey};
+
+use crate::control::{Thread, Wake};
+use crate::deadlock;
+use crate::park::{Reason, park_until};
+use crate::scheduler::{Scheduler, Unwinding, current_scheduler, scheduler, try_scheduler};
+
+/// A non-blocking descriptor whose calls park the green thread where they would block.
+///
+/// It is `Send` and `Sync`; dropped, it is deregistered and then closed, on whichever OS thread.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+/// use evy_runtime::io::{Attempt, Direction, GreenFd};
+///
+/// let (mut ours, theirs) = UnixStream::pair()?;
+/// theirs.set_nonblocking(true)?;
+/// let green = GreenFd::new(theirs.try_clone()?.into());
+/// let reader = evy_runtime::spawn(move || {
+///     let mut buffer = [0; 8];
+///     green.call(Attempt::new(Direction::Read), |_| (&theirs).read(&mut buffer))
+/// });
+/// evy_runtime::yield_now();
+/// ours.write_all(b"hello")?;
+/// assert_eq!(reader.wait().unwrap()?, 5);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct GreenFd {
+    /// `None` only while it is being dropped.
+    fd: Option<OwnedFd>,
+    /// Set at the first wait, for good.
+    registration: OnceLock<Registration>,
+    closed: AtomicBool,
+}
+
+/// A descriptor's place in its owner hub.
+#[derive(Debug)]
+struct Registration {
+    hub: Arc<Remote>,
+    key: SourceKey,
+}
+
+/// How a call on a [`GreenFd`] is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// What has to be ready for it.
+    pub direction: Direction,
+    /// Whether others may wait for the same at the same time.
+    pub company: Company,
+    /// How long it may wait altogether; `None` is for ever.
+    pub timeout: Option<Duration>,
+}
+
+impl Attempt {
+    /// One that waits alone and for ever.
+    ///
+    /// ```
+    /// use evy_runtime::io::{Attempt, Direction};
+    ///
+    /// assert_eq!(Attempt::new(Direction::Write).timeout, None);
+    /// ```
+    pub const fn new(direction: Direction) -> Self {
+        Self { direction, company: Company::Alone, timeout: None }
+    }
+}
+
+/// What is known of a descriptor before a call.
+enum Known {
+    /// This is the owner hub.
+    Here(SourceKey),
+    /// Nobody had to wait for it yet.
+    Unregistered,
+    /// Another hub owns it.
+    Elsewhere,
+}
+
+impl GreenFd {
+    /// Wraps a descriptor, which the caller has made non-blocking.
+    pub fn new(fd: OwnedFd) -> Self {
+        Self { fd: Some(fd), registration: OnceLock::new(), closed: AtomicBool::new(false) }
+    }
+
+    /// Takes the descriptor out, deregistered and still non-blocking.
+    pub fn into_fd(mut self) -> OwnedFd {
+        let fd = self.fd.take().expect("it is there until the drop");
+        if let Some(registration) = self.registration.get() {
+            registration.end(&fd);
+        }
+        fd
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Makes this and every later call fail, also those that are parked. `shut_down` is called once,
+    /// to tell the peer and the hubs of other OS threads; the descriptor stays open until the drop.
+    pub fn close(&self, shut_down: impl FnOnce(BorrowedFd<'_>)) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        shut_down(self.as_fd());
+        let Some(scheduler) = current_scheduler() else { return };
+        if let Known::Here(key) = self.known_to(scheduler) {
+            for direction in Direction::BOTH {
+                wake_first(scheduler, key, direction);
+            }
+        }
+    }
+
+    /// Makes `call` until it gives something else than `WouldBlock`, parking in between.
+    ///
+    /// # Errors
+    ///
+    /// What `call` gives; `TimedOut` when the time is over; `NotConnected` after
+    /// [`close`](Self::close); `ResourceBusy` when another green thread waits for the same direction
+    /// and the attempt is not for company; `WouldBlock` where it would have to park while the green
+    /// thread unwinds.
+    ///
+    /// # Yields
+    ///
+    /// While it would block, and every 128th call that did not.
+    #[inline]
+    pub fn call<T>(
+        &self,
+        attempt: Attempt,
+        call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.call_draining(attempt, call, |_| false)
+    }
+
+    /// [`call`](Self::call), where `drained` tells from a result that the next call would block: a
+    /// short read from a TCP stream, and nothing else. The hub does not believe it where the peer's
+    /// end, an error or urgent data was reported.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    ///
+    /// # Yields
+    ///
+    /// As [`call`](Self::call).
+    #[inline]
+    pub fn call_draining<T>(
+        &self,
+        attempt: Attempt,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+        drained: impl Fn(&T) -> bool,
+    ) -> io::Result<T> {
+        let scheduler = try_scheduler()?;
+        scheduler.count_operation();
+        let mut turn = Turn { attempt, deadline: None, comes_first: false };
+        loop {
+            if self.is_closed() {
+                return Err(closed());
+            }
+            let known = self.known_to(scheduler);
+            if let Known::Here(key) = known {
+                if !turn.may_call(scheduler, key) {
+                    turn.comes_first = self.wait_here(scheduler, key, &mut turn)?;
+                    continue;
+                }
+                let bit = attempt.direction.bit();
+                scheduler.hub.borrow_mut().clear_readiness(key, bit);
+                let result = call(self.as_fd());
+                match settle(scheduler, key, bit, result, &drained) {
+                    Some(result) => {
+                        turn.invite_next(scheduler, key);
+                        return result;
+                    }
+                    None => continue,
+                }
+            }
+            match call(self.as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match known {
+                    Known::Unregistered => self.register(scheduler, attempt.direction)?,
+                    _ => self.wait_elsewhere(scheduler, &mut turn)?,
+                },
+                result => return result,
+            }
+        }
+    }
+
+    #[inline]
+    fn known_to(&self, scheduler: &Scheduler) -> Known {
+        match self.registration.get() {
+            None => Known::Unregistered,
+            Some(registration) => {
+                let is_here = Arc::ptr_eq(&registration.hub, scheduler.hub.borrow().remote());
+                if is_here { Known::Here(registration.key) } else { Known::Elsewhere }
+            }
+        }
+    }
+
+    /// Registers with this OS thread's hub, for good. The direction that just would have blocked
+    /// starts as not ready: the registration itself makes the OS report what is.
+    #[cold]
+    fn register(&self, scheduler: &Scheduler, blocked: Direction) -> io::Result<()> {
+        let mut hub = scheduler.hub.borrow_mut();
+        let key = hub.register(self.as_fd())?;
+        hub.set_readiness(key, Readiness::READABLE | Readiness::WRITABLE);
+        hub.clear_readiness(key, blocked.bit());
+        let registration = Registration { hub: Arc::clone(hub.remote()), key };
+        if self.registration.set(registration).is_err() {
+            // Another OS thread was faster: its hub is the owner.
+            hub.deregister(key);
+        }
+        Ok(())
+    }
+
+    /// Waits on the owner hub; `true`, for this green thread is the first in line when it returns.
+    fn wait_here(
+        &self,
+        scheduler: &Scheduler,
+        key: SourceKey,
+        turn: &mut Turn,
+    ) -> io::Result<bool> {
+        let thread = scheduler.current();
+        let Attempt { direction, company, .. } = turn.attempt;
+        if panicking() && scheduler.unwinding(thread) == Unwinding::Yes {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let deadline = turn.deadline(scheduler);
+        if !turn.comes_first {
+            let waiting = scheduler.hub.borrow_mut().wait(key, direction, thread.owner(), company);
+            waiting.map_err(|busy| already_waiting(busy.holder, thread, direction))?;
+        }
+        let line = Line { scheduler, key, direction, thread, company, stays: false };
+        let reason = match direction {
+            Direction::Read => Reason::read(self.as_fd()),
+            Direction::Write => Reason::write(self.as_fd()),
+        };
+        if park_until(scheduler, thread, reason, deadline) == Wake::Deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if company == Company::Queue {
+            // It keeps its place until its call has succeeded.
+            line.stay();
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Waits with a one-shot registration in this OS thread's hub.
+    #[cold]
+    fn wait_elsewhere(&self, scheduler: &Scheduler, turn: &mut Turn) -> io::Result<()> {
+        let deadline = turn.deadline(scheduler);
+        wait_one_shot(scheduler, self.as_fd(), turn.attempt.direction, deadline)
+    }
+}
+
+/// One call's way through a [`GreenFd`].
+struct Turn {
+    attempt: Attempt,
+    /// Read from the clock at the first wait; `Some(None)` is never.
+    deadline: Option<Option<u64>>,
+    /// It stands first in the line for the descriptor, and stays there while it tries.
+    comes_first: bool,
+}
+
+impl Turn {
+    fn deadline(&mut self, scheduler: &Scheduler) -> Option<u64> {
+        let timeout = self.attempt.timeout;
+        *self
+            .deadline
+            .get_or_insert_with(|| timeout.and_then(|timeout| scheduler.clock().after(timeout)))
+    }
+
+    /// Whether the call is worth a try: the OS has reported something, and nobody came earlier.
+    #[inline]
+    fn may_call(&self, scheduler: &Scheduler, key: SourceKey) -> bool {
+        let hub = scheduler.hub.borrow();
+        let Attempt { direction, company, .. } = self.attempt;
+        hub.readiness(key).intersects(direction.bit())
+            && (company == Company::Alone
+                || self.comes_first
+                || hub.first_waiter(key, direction).is_none())
+    }
+
+    /// The call is over: leaves the line, and wakes the next in it if more may be there.
+    #[inline]
+    fn invite_next(&self, scheduler: &Scheduler, key: SourceKey) {
+        if self.attempt.company == Company::Queue {
+            let thread = scheduler.current();
+            let direction = self.attempt.direction;
+            leave(scheduler, key, direction, thread);
+        }
+    }
+}
+
+fn leave(scheduler: &Scheduler, key: SourceKey, direction: Direction, thread: Thread) {
+    scheduler.hub.borrow_mut().unwait(key, direction, thread.owner());
+    if scheduler.hub.borrow().readiness(key).intersects(direction.bit()) {
+        wake_first(scheduler, key, direction);
+    }
+}
+
+fn wake_first(scheduler: &Scheduler, key: SourceKey, direction: Direction) {
+    let first = scheduler.hub.borrow().first_waiter(key, direction);
+    if let Some(Owner(owner)) = first {
+        // SAFETY: whoever waits leaves the line before it goes on.
+        scheduler.wake(unsafe { Thread::from_owner(owner) }, Wake::Run);
+    }
+}
+
+/// Puts the bit back as the result of the call tells; `None`: it would have blocked, or has to be
+/// made again.
+#[inline]
+fn settle<T>(
+    scheduler: &Scheduler,
+    key: SourceKey,
+    bit: Readiness,
+    result: io::Result<T>,
+    drained: impl Fn(&T) -> bool,
+) -> Option<io::Result<T>> {
+    let mut hub = scheduler.hub.borrow_mut();
+    match result {
+        Ok(value) => {
+            let unsure = Readiness::URGENT | Readiness::HANGUP;
+            if !drained(&value) || hub.readiness(key).intersects(unsure) {
+                hub.set_readiness(key, bit);
+            }
+            Some(Ok(value))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            // What lay behind the urgent mark has been read.
+            hub.clear_readiness(key, Readiness::URGENT);
+            None
+        }
+        Err(error) => {
+            hub.set_readiness(key, bit);
+            (error.kind() != io::ErrorKind::Interrupted).then_some(Err(error))
+        }
+    }
+}
+
+/// A place in the line for a descriptor, left however the wait ends.
+struct Line<'a> {
+    scheduler: &'a Scheduler,
+    key: SourceKey,
+    direction: Direction,
+    thread: Thread,
+    company: Company,
+    stays: bool,
+}
+
+impl Line<'_> {
+    fn stay(mut self) {
+        self.stays = true;
+    }
+}
+
+impl Drop for Line<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.stays {
+        } else if self.company == Company::Queue {
+            // An event may have been meant for this one: the next gets it.
+            leave(self.scheduler, self.key, self.direction, self.thread);
+        } else {
+            self.scheduler.hub.borrow_mut().unwait(self.key, self.direction, self.thread.owner());
+        }
+    }
+}
+
+impl Registration {
+    fn end(&self, fd: &OwnedFd) {
+        match current_scheduler() {
+            Some(scheduler) if Arc::ptr_eq(&self.hub, scheduler.hub.borrow().remote()) => {
+                scheduler.hub.borrow_mut().deregister(self.key);
+            }
+            _ => self.hub.forget(self.key, fd.as_fd()),
+        }
+    }
+}
+
+impl Drop for GreenFd {
+    fn drop(&mut self) {
+        // Deregistered before it is closed: the number is reused at once.
+        if let (Some(registration), Some(fd)) = (self.registration.get(), &self.fd) {
+            registration.end(fd);
+        }
+    }
+}
+
+impl AsFd for GreenFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_ref().expect("it is there until the drop").as_fd()
+    }
+}
+
+impl fmt::Debug for GreenFd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GreenFd")
+            .field("fd", &self.as_fd().as_raw_fd())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "this socket was closed by a green thread")
+}
+
+#[cold]
+fn already_waiting(holder: Owner, thread: Thread, direction: Direction) -> io::Error {
+    // SAFETY: whoever waits leaves the line before it goes on.
+    let holder = unsafe { Thread::from_owner(holder.0) };
+    let (first, second) = (deadlock::describe(holder), deadlock::describe(thread));
+    let what = match direction {
+        Direction::Read => "read from",
+        Direction::Write => "write to",
+    };
+    let text = format!("two green threads {what} one socket at the same time: {first}; {second}");
+    io::Error::new(io::ErrorKind::ResourceBusy, text)
+}
+
+/// Waits until a descriptor that somebody else owns is readable, or until `deadline`.
+///
+/// For descriptors of other libraries, blocking or not. Any number of green threads may wait for one.
+///
+/// ```
+/// use std::io::Write;
+/// use std::os::unix::net::UnixStream;
+///
+/// let (ours, mut theirs) = UnixStream::pair()?;
+/// evy_runtime::spawn_n(move || theirs.write_all(b"x"));
+/// evy_runtime::wait_readable(&ours, None)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// `TimedOut` at the deadline; `PermissionDenied` for a descriptor that cannot be waited for, such as
+/// a regular file; `WouldBlock` while the green thread unwinds.
+///
+/// # Yields
+///
+/// Until the descriptor is ready; not if it is.
+#[doc(alias = "trampoline")]
+pub fn wait_readable(fd: impl AsFd, deadline: Option<Instant>) -> io::Result<()> {
+    wait_foreign(fd.as_fd(), Direction::Read, deadline)
+}
+
+/// Waits until a descriptor that somebody else owns is writable, or until `deadline`.
+///
+/// ```
+/// let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+/// evy_runtime::wait_writable(&ours, None)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`wait_readable`].
+///
+/// # Yields
+///
+/// As [`wait_readable`].
+#[doc(alias = "trampoline")]
+pub fn wait_writable(fd: impl AsFd, deadline: Option<Instant>) -> io::Result<()> {
+    wait_foreign(fd.as_fd(), Direction::Write, deadline)
+}
+
+fn wait_foreign(
+    fd: BorrowedFd<'_>,
+    direction: Direction,
+    deadline: Option<Instant>,
+) -> io::Result<()> {
+    let scheduler = try_scheduler()?;
+    scheduler.count_operation();
+    if is_ready(fd, direction)? {
+        return Ok(());
+    }
+    let deadline = deadline.map(|deadline| scheduler.clock().at(deadline));
+    wait_one_shot(scheduler, fd, direction, deadline)
+}
+
+/// One look by poll(2), without waiting.
+fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
+    let events = match direction {
+        Direction::Read => libc::POLLIN,
+        Direction::Write => libc::POLLOUT,
+    };
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    loop {
+        // SAFETY: one entry, ours during the call.
+        match unsafe { libc::poll(&raw mut entry, 1, 0) } {
+            0 => return Ok(false),
+            // A regular file is "ready" to poll(2) but not to a hub; let the registration say so.
+            1 => return Ok(true),
+            _ => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+fn wait_one_shot(
+    scheduler: &Scheduler,
+    fd: BorrowedFd<'_>,
+    direction: Direction,
+    deadline: Option<u64>,
+) -> io::Result<()> {
+    struct Waiting<'a> {
+        scheduler: &'a Scheduler,
+        key: SourceKey,
+        direction: Direction,
+        owner: Owner,
+    }
+
+    impl Drop for Waiting<'_> {
+        fn drop(&mut self) {
+            let mut hub = self.scheduler.hub.borrow_mut();
+            hub.unwait_foreign(self.key, self.direction, self.owner);
+        }
+    }
+
+    let thread = scheduler.current();
+    if scheduler.unwinding(thread) == Unwinding::Yes {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let owner = thread.owner();
+    let key = scheduler.hub.borrow_mut().wait_foreign(fd, direction, owner)?;
+    let _waiting = Waiting { scheduler, key, direction, owner };
+    let reason = match direction {
+        Direction::Read => Reason::read(fd),
+        Direction::Write => Reason::write(fd),
+    };
+    match park_until(scheduler, thread, reason, deadline) {
+        Wake::Deadline => Err(io::ErrorKind::TimedOut.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Counts as one I/O call that did not park: for calls that are made past a [`GreenFd`], so that a
+/// loop of them yields.
+///
+/// ```
+/// for _ in 0..1000 {
+///     evy_runtime::io::count();
+/// }
+/// ```
+///
+/// # Yields
+///
+/// Every 128th time.
+pub fn count() {
+    scheduler().count_operation();
+}

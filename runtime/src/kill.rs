@@ -1,0 +1,189 @@
+//! Ending a green thread from outside.
+//!
+//! A kill is an unwind that begins where the green thread is parked: its destructors run, and nothing
+//! else of it does. The order of things:
+//!
+//! ```text
+//!   killer              target, parked or queued               target, not started
+//!   1. order KILL       3. resumes with Wake::Kill             3. first run, with Wake::Kill
+//!   2. queue: target,      resume_unwind(Killed)                  drops the closure
+//!      killer, …           destructors; the entry catches it
+//!      suspend          4. finish: result, hooks, joiner       4. the same
+//!   5. goes on when the target has ended or suspends again
+//! ```
+//!
+//! It is never thrown into a green thread that was unwinding when it parked (a second unwind aborts
+//! the process); the order waits for a later park. Code that catches the unwind and goes on gets it
+//! again at the next [`RETRIES`] parks; then it is dropped and reported.
+
+use std::fmt;
+use std::panic::resume_unwind;
+
+use crate::control::{Orders, State, Thread, Wake};
+use crate::scheduler::{Scheduler, Unwinding, current_scheduler};
+use crate::{GreenThreadId, deadlock};
+
+/// How often a kill is thrown again at one that swallows it.
+const RETRIES: u8 = 8;
+
+/// The payload of the unwind that a kill is.
+///
+/// Code that catches panics around a call that parks can tell a kill by it, and should let it go on:
+///
+/// ```
+/// use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+/// use std::time::Duration;
+///
+/// let worker = evy_runtime::spawn(|| {
+///     let result = catch_unwind(AssertUnwindSafe(|| evy_runtime::sleep(Duration::from_secs(60))));
+///     match result {
+///         Err(payload) if payload.is::<evy_runtime::Killed>() => resume_unwind(payload),
+///         Err(_) => println!("the job panicked"),
+///         Ok(()) => println!("the job is done"),
+///     }
+/// });
+/// evy_runtime::yield_now();
+/// worker.kill();
+/// assert!(matches!(worker.wait(), Err(evy_runtime::Died::Killed)));
+/// ```
+pub struct Killed(());
+
+impl fmt::Debug for Killed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Killed")
+    }
+}
+
+/// Kills the green thread with this id, as [`GreenThread::kill`](crate::GreenThread::kill) does.
+/// `false` when it has ended, is one of another OS thread, or is an OS thread's own stack.
+///
+/// ```
+/// let id = evy_runtime::spawn(|| unreachable!("it is killed before its first run")).id();
+/// assert!(evy_runtime::kill(id));
+/// assert!(!evy_runtime::kill(id));
+/// ```
+///
+/// # Yields
+///
+/// Until the target has ended or is suspended again. From a destructor during unwinding it only
+/// schedules the kill.
+pub fn kill(id: GreenThreadId) -> bool {
+    let Some(scheduler) = current_scheduler() else { return false };
+    let Some(target) = id.find(scheduler) else { return false };
+    scheduler.kill(target);
+    true
+}
+
+/// Kills every green thread of this OS thread but the caller: the clean way to end before the OS
+/// thread does, for at its end those that still live are leaked.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let sleepers: Vec<_> =
+///     (0..10).map(|_| evy_runtime::spawn(|| evy_runtime::sleep(Duration::MAX))).collect();
+/// evy_runtime::yield_now();
+/// evy_runtime::kill_all();
+/// assert!(sleepers.iter().all(|sleeper| sleeper.is_finished()));
+/// ```
+///
+/// # Yields
+///
+/// As [`kill`] does, for each.
+pub fn kill_all() {
+    let Some(scheduler) = current_scheduler() else { return };
+    let ids: Vec<_> = scheduler.blocks.live().into_iter().map(GreenThreadId::of).collect();
+    let caller = crate::current();
+    for id in ids.into_iter().filter(|id| *id != caller) {
+        kill(id);
+    }
+}
+
+impl Scheduler {
+    /// Kills `target`, a live green thread of this scheduler and not the OS thread's own stack.
+    pub(crate) fn kill(&self, target: Thread) {
+        target.order(Orders::KILL);
+        target.kills_thrown.set(0);
+        let killer = self.current();
+        if target == killer {
+            if self.may_throw(killer) {
+                self.throw_pending(killer);
+            }
+            return;
+        }
+        if !target.takes_orders() {
+            return;
+        }
+        match target.state.get() {
+            State::Queued => self.ready.remove(target),
+            State::Parked => self.cancel_delay(target),
+            State::Running | State::Finished => return,
+        }
+        target.wake.set(Wake::Kill);
+        target.state.set(State::Queued);
+        if self.unwinding(killer) == Unwinding::Yes {
+            self.ready.push_front(target);
+            return;
+        }
+        let is_shielded = self.unwinding(killer) == Unwinding::Unsure || killer.masks.get() > 0;
+        killer.shielded.set(is_shielded);
+        killer.state.set(State::Queued);
+        killer.wake.set(Wake::Run);
+        self.ready.push_front(killer);
+        self.ready.push_front(target);
+        let wake = self.suspend(killer);
+        killer.shielded.set(false);
+        if wake >= Wake::Timeout {
+            self.throw(killer);
+        }
+    }
+
+    /// Takes the start of a `spawn_after` back.
+    fn cancel_delay(&self, target: Thread) {
+        if let Some(key) = target.look_at_extras(|extras| extras.delay.take()).flatten() {
+            self.hub.borrow_mut().cancel_deadline(key);
+        }
+    }
+
+    /// Whether orders may be thrown into `thread`, which runs.
+    pub(crate) fn may_throw(&self, thread: Thread) -> bool {
+        thread.masks.get() == 0 && self.unwinding(thread) == Unwinding::No
+    }
+
+    /// `thread` was resumed with an order: carries it out.
+    #[cold]
+    pub(crate) fn throw(&self, thread: Thread) {
+        self.throw_pending(thread);
+    }
+
+    /// Throws what was ordered, if anything still is. The caller knows that `thread`, which runs, is
+    /// not unwinding.
+    pub(crate) fn throw_pending(&self, thread: Thread) {
+        // Nothing is passing through: what was thrown before has been caught.
+        thread.withdraw(Orders::THROWN);
+        if thread.masks.get() > 0 {
+            return;
+        }
+        if thread.orders().contains(Orders::KILL) {
+            self.throw_kill(thread);
+        }
+        if thread.orders().contains(Orders::TIMEOUT) {
+            self.throw_timeout(thread);
+        }
+    }
+
+    fn throw_kill(&self, thread: Thread) {
+        let thrown = thread.kills_thrown.get();
+        if thrown > RETRIES {
+            thread.withdraw(Orders::KILL);
+            eprintln!(
+                "evy: {} has caught its kill {thrown} times and lives on",
+                deadlock::describe(thread)
+            );
+            return;
+        }
+        thread.kills_thrown.set(thrown + 1);
+        thread.order(Orders::THROWN);
+        resume_unwind(Box::new(Killed(())));
+    }
+}

@@ -1,0 +1,204 @@
+//! Who runs next: first in, first out.
+//!
+//! A ring of pointers, in which each green thread knows its place, so that one that is killed can be
+//! taken out from the middle: a stale entry would run a recycled stack. A ring rather than a linked
+//! list also lets us see who comes later, and fetch their cache lines early: 96 → 33 ns a yield at
+//! 100,000 green threads.
+
+use std::cell::{Cell, UnsafeCell};
+
+use crate::control::Thread;
+
+/// How many places ahead to prefetch: 1 to 4 are alike, 8 is worse.
+const AHEAD: u32 = 4;
+
+/// A double-ended queue of green threads.
+///
+/// Places count up (to the back) and down (to the front) modulo 2^32; the capacity is a power of
+/// two, so the place modulo the capacity is the index.
+pub(crate) struct ReadyQueue {
+    /// `None` where a green thread was taken out from the middle.
+    ring: UnsafeCell<Box<[Option<Thread>]>>,
+    /// The place of the first one.
+    front: Cell<u32>,
+    /// The place behind the last one.
+    back: Cell<u32>,
+}
+
+impl ReadyQueue {
+    pub(crate) fn new() -> Self {
+        Self {
+            ring: UnsafeCell::new(vec![None; 64].into_boxed_slice()),
+            front: Cell::new(0),
+            back: Cell::new(0),
+        }
+    }
+
+    /// The ring, for one access.
+    #[allow(clippy::mut_from_ref, reason = "the borrow ends within the method that asks for it")]
+    #[inline(always)]
+    fn ring(&self) -> &mut [Option<Thread>] {
+        // SAFETY: the queue is used by one OS thread, no method keeps the borrow past its own end,
+        // and none calls another that takes it while it holds it.
+        unsafe { &mut *self.ring.get() }
+    }
+
+    #[inline(always)]
+    fn index(&self, place: u32) -> usize {
+        place as usize & (self.ring().len() - 1)
+    }
+
+    #[inline(always)]
+    fn put(&self, place: u32, thread: Thread) {
+        thread.place.set(place);
+        let index = self.index(place);
+        // SAFETY: the capacity is a power of two, so the masked index is below it.
+        unsafe { *self.ring().get_unchecked_mut(index) = Some(thread) };
+    }
+
+    #[inline(always)]
+    pub(crate) fn push_back(&self, thread: Thread) {
+        let back = self.back.get();
+        if back.wrapping_sub(self.front.get()) as usize == self.ring().len() {
+            self.grow();
+            return self.push_back_slow(thread);
+        }
+        self.put(back, thread);
+        self.back.set(back.wrapping_add(1));
+    }
+
+    #[cold]
+    fn push_back_slow(&self, thread: Thread) {
+        self.put(self.back.get(), thread);
+        self.back.set(self.back.get().wrapping_add(1));
+    }
+
+    /// Puts `thread` before all others.
+    pub(crate) fn push_front(&self, thread: Thread) {
+        if self.back.get().wrapping_sub(self.front.get()) as usize == self.ring().len() {
+            self.grow();
+        }
+        self.front.set(self.front.get().wrapping_sub(1));
+        self.put(self.front.get(), thread);
+    }
+
+    /// Takes the first one out.
+    #[inline(always)]
+    pub(crate) fn pop(&self) -> Option<Thread> {
+        loop {
+            let front = self.front.get();
+            if front == self.back.get() {
+                return None;
+            }
+            self.prefetch(front.wrapping_add(AHEAD));
+            self.front.set(front.wrapping_add(1));
+            let index = self.index(front);
+            // SAFETY: the capacity is a power of two, so the masked index is below it.
+            if let Some(thread) = unsafe { *self.ring().get_unchecked(index) } {
+                return Some(thread);
+            }
+        }
+    }
+
+    /// Fetches the head and the topmost frames of a green thread that runs soon. What the place
+    /// holds may be out of date: a prefetch of a wrong address does nothing.
+    #[inline(always)]
+    fn prefetch(&self, place: u32) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let index = self.index(place);
+            // SAFETY: the masked index is in bounds; a prefetch reads nothing.
+            unsafe {
+                if let Some(thread) = *self.ring().get_unchecked(index) {
+                    let head = thread.0.as_ptr().cast::<i8>();
+                    for line in [-192, -128, -64, 0, 64] {
+                        _mm_prefetch::<_MM_HINT_T0>(head.wrapping_offset(line));
+                    }
+                }
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = place;
+    }
+
+    /// Takes a queued green thread out, wherever it stands.
+    pub(crate) fn remove(&self, thread: Thread) {
+        let index = self.index(thread.place.get());
+        debug_assert_eq!(self.ring()[index], Some(thread), "a queued thread knows its place");
+        self.ring()[index] = None;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let (front, back) = (self.front.get(), self.back.get());
+        (0..back.wrapping_sub(front))
+            .all(|offset| self.ring()[self.index(front.wrapping_add(offset))].is_none())
+    }
+
+    /// Doubles the ring, leaving the holes behind.
+    #[cold]
+    fn grow(&self) {
+        let (front, len) = (self.front.get(), self.ring().len());
+        let queued: Vec<Thread> = (0..len as u32)
+            .filter_map(|offset| self.ring()[self.index(front.wrapping_add(offset))])
+            .collect();
+        // SAFETY: no borrow of the ring is alive here.
+        unsafe { *self.ring.get() = vec![None; len * 2].into_boxed_slice() };
+        self.front.set(0);
+        self.back.set(queued.len() as u32);
+        for (place, thread) in queued.into_iter().enumerate() {
+            self.put(place as u32, thread);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Head;
+    use std::collections::VecDeque;
+    use std::panic::Location;
+    use std::ptr::NonNull;
+
+    #[test]
+    fn it_does_what_a_deque_does() {
+        let heads: Vec<Box<Head>> =
+            (0..300).map(|_| Box::new(Head::new(Location::caller(), 0))).collect();
+        let threads: Vec<Thread> =
+            heads.iter().map(|head| Thread(NonNull::from(&**head))).collect();
+        let (queue, mut model) = (ReadyQueue::new(), VecDeque::new());
+        let mut idle = threads.clone();
+        let mut random = 88_172_645_463_325_252_u64;
+        for step in 0..200_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            // Phases that fill and phases that drain, so that the ring grows while it is wrapped.
+            let bias = if step / 1000 % 2 == 0 { 7 } else { 3 };
+            match random % 10 {
+                n if n < bias => {
+                    let Some(thread) = idle.pop() else { continue };
+                    if random & 1024 == 0 {
+                        queue.push_front(thread);
+                        model.push_front(thread);
+                    } else {
+                        queue.push_back(thread);
+                        model.push_back(thread);
+                    }
+                }
+                9 if !model.is_empty() => {
+                    let at = (random >> 20) as usize % model.len();
+                    let thread = model.remove(at).unwrap();
+                    queue.remove(thread);
+                    idle.push(thread);
+                }
+                _ => {
+                    let popped = queue.pop();
+                    assert_eq!(popped, model.pop_front());
+                    idle.extend(popped);
+                }
+            }
+            assert_eq!(queue.is_empty(), model.is_empty());
+        }
+    }
+}

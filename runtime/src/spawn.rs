@@ -1,0 +1,377 @@
+//! Starting green threads, and what runs at the bottom of their stacks.
+
+use std::io;
+use std::num::NonZeroU64;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::time::Duration;
+
+use corosensei::{Coroutine, Yielder};
+
+use crate::control::{Block, Head, INLINE_RESULT, Orders, Outcome, State, Thread, Wake};
+use crate::green_thread::{Died, GreenThread, GreenThreadId, Joiner, Storage};
+use crate::kill::Killed;
+use crate::on_exit::drop_quietly;
+use crate::park::Reason;
+use crate::scheduler::{Scheduler, scheduler, try_scheduler};
+use crate::{local, on_exit, stack};
+
+/// Closures up to this size are moved straight onto the new stack; larger ones are boxed (a 256-byte
+/// closure costs 46 ns to spawn as it is, 36 boxed; above 1,024 bytes corosensei refuses).
+const INLINE_CLOSURE: usize = 192;
+
+/// Starts a green thread that runs `f`, behind all that are ready now, and returns its handle.
+///
+/// The caller goes on; `f` runs when it parks or yields. A dropped handle detaches the green thread.
+///
+/// ```
+/// let answer = evy_runtime::spawn(|| 6 * 7);
+/// assert_eq!(answer.wait().unwrap(), 42);
+/// ```
+///
+/// # Panics
+///
+/// When there is no memory for a stack, or no mapping for its guard; [`Builder::spawn`] returns
+/// that as an error.
+///
+/// # Yields
+///
+/// Never.
+#[track_caller]
+#[inline]
+pub fn spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> GreenThread<T> {
+    let scheduler = scheduler();
+    match create(scheduler, f, &Options::new(Location::caller())) {
+        Ok(block) => {
+            scheduler.enqueue(block);
+            GreenThread::new(block, None)
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Starts a green thread whose result nobody wants.
+///
+/// ```
+/// evy_runtime::spawn_n(|| println!("hello"));
+/// evy_runtime::yield_now();
+/// ```
+///
+/// # Panics
+///
+/// As [`spawn`].
+///
+/// # Yields
+///
+/// Never.
+#[track_caller]
+#[inline]
+pub fn spawn_n<R>(f: impl FnOnce() -> R + 'static) {
+    let scheduler = scheduler();
+    match create(scheduler, move || drop(f()), &Options::new(Location::caller())) {
+        Ok(block) => {
+            scheduler.enqueue(block);
+            drop(GreenThread::<()>::new(block, None));
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Starts a green thread that begins to run `delay` from now, whether or not the caller still lives.
+///
+/// [`GreenThread::cancel`] takes it back until then.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let late = evy_runtime::spawn_after(Duration::from_millis(1), || "done");
+/// let never = evy_runtime::spawn_after(Duration::from_secs(60), || "never");
+/// assert!(never.cancel());
+/// assert_eq!(late.wait().unwrap(), "done");
+/// ```
+///
+/// # Panics
+///
+/// As [`spawn`].
+///
+/// # Yields
+///
+/// Never.
+#[track_caller]
+pub fn spawn_after<T: 'static>(delay: Duration, f: impl FnOnce() -> T + 'static) -> GreenThread<T> {
+    let scheduler = scheduler();
+    match create(scheduler, f, &Options::new(Location::caller())) {
+        Ok(block) => {
+            scheduler.delay(block, delay);
+            GreenThread::new(block, None)
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+/// [`spawn_after`], but `f` does not run if the caller has ended by then; to wait for it then gives
+/// [`Died::Killed`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let parent = evy_runtime::spawn(|| {
+///     evy_runtime::spawn_after_local(Duration::from_millis(1), || unreachable!())
+/// });
+/// let child = parent.wait().unwrap();
+/// assert!(child.wait().is_err());
+/// ```
+///
+/// # Panics
+///
+/// As [`spawn`].
+///
+/// # Yields
+///
+/// Never.
+#[track_caller]
+pub fn spawn_after_local<T: 'static>(
+    delay: Duration,
+    f: impl FnOnce() -> T + 'static,
+) -> GreenThread<T> {
+    let parent = crate::current();
+    spawn_after(delay, move || {
+        let scheduler = scheduler();
+        if !parent.is_alive(scheduler) {
+            scheduler.kill(scheduler.current());
+        }
+        f()
+    })
+}
+
+#[cold]
+#[track_caller]
+fn refuse(error: &io::Error) -> ! {
+    panic!("cannot spawn a green thread: {error}");
+}
+
+/// A green thread with a name or a stack of a given size.
+///
+/// ```
+/// let worker = evy_runtime::Builder::new()
+///     .name("worker-7")
+///     .stack_size(64 * 1024)
+///     .spawn(|| "done")?;
+/// assert_eq!(worker.name(), Some("worker-7"));
+/// assert_eq!(worker.wait().unwrap(), "done");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until `spawn`"]
+pub struct Builder {
+    name: Option<String>,
+    stack_size: Option<usize>,
+}
+
+impl Builder {
+    /// A builder without a name, for a stack of the default size.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the green thread, for panics and reports.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets the usable size of the stack in bytes: at least 32 KiB, by default 196 KiB. Only pages
+    /// that are touched cost memory; the guard comes on top.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Starts the green thread, as [`spawn`] does.
+    ///
+    /// # Errors
+    ///
+    /// `OutOfMemory` when there is no memory for a stack or no mapping left for its guard,
+    /// `InvalidInput` for a stack that is too large, and what making the hub gives if this is the
+    /// OS thread's first call.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[track_caller]
+    pub fn spawn<T: 'static>(self, f: impl FnOnce() -> T + 'static) -> io::Result<GreenThread<T>> {
+        let location = Location::caller();
+        let scheduler = try_scheduler()?;
+        let class = match self.stack_size {
+            None => 0,
+            Some(stack::DEFAULT) => 0,
+            Some(bytes) => scheduler.stacks().borrow_mut().class(bytes)?,
+        };
+        let name: Option<Rc<str>> = self.name.map(Rc::from);
+        let options = Options { location, class, name: name.clone() };
+        let block = create(scheduler, f, &options)?;
+        scheduler.enqueue(block);
+        Ok(GreenThread::new(block, name))
+    }
+}
+
+/// How a green thread is made.
+struct Options {
+    location: &'static Location<'static>,
+    class: u8,
+    name: Option<Rc<str>>,
+}
+
+impl Options {
+    #[inline(always)]
+    fn new(location: &'static Location<'static>) -> Self {
+        Self { location, class: 0, name: None }
+    }
+}
+
+/// Makes a green thread that has a stack and a block and stands nowhere yet.
+#[inline]
+fn create<F, T>(scheduler: &Scheduler, f: F, options: &Options) -> io::Result<NonNull<Block>>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    let (place, span) = scheduler.stacks().borrow_mut().take(options.class)?;
+    let thread = Thread(place);
+    // SAFETY: the slot was just taken: its top is room for a head, aligned, and nobody else's.
+    unsafe { place.write(Head::new(options.location, options.class)) };
+    if let Some(name) = &options.name {
+        thread.with_extras(|extras| extras.name = Some(Rc::clone(name)));
+    }
+    let coroutine = if size_of::<F>() <= INLINE_CLOSURE && align_of::<F>() <= 16 {
+        Coroutine::with_stack(span, move |yielder: &Yielder<Wake, ()>, wake| {
+            entry(thread, yielder, wake, f);
+        })
+    } else {
+        let f: Box<dyn FnOnce() -> T> = Box::new(f);
+        Coroutine::with_stack(span, move |yielder: &Yielder<Wake, ()>, wake| {
+            entry(thread, yielder, wake, f);
+        })
+    };
+    // SAFETY: the field is uninitialised, and nobody has the thread yet.
+    unsafe { (*thread.coroutine.get()).write(coroutine) };
+    let block = scheduler.blocks.take(scheduler.new_id());
+    thread.block.set(Some(block));
+    // SAFETY: blocks live as long as their scheduler.
+    unsafe { block.as_ref() }.thread.set(Some(thread));
+    Ok(block)
+}
+
+impl Scheduler {
+    /// Queues a new green thread.
+    #[inline(always)]
+    fn enqueue(&self, block: NonNull<Block>) {
+        let thread = new_thread(block);
+        thread.state.set(State::Queued);
+        self.ready.push_back(thread);
+    }
+
+    /// Parks a new green thread until its time has come.
+    fn delay(&self, block: NonNull<Block>, delay: Duration) {
+        let thread = new_thread(block);
+        thread.reason.set(Reason::DELAY);
+        thread.since.set(self.now());
+        thread.state.set(State::Parked);
+        if let Some(deadline) = self.clock().after(delay) {
+            let key = self.hub.borrow_mut().add_deadline(deadline, thread.owner());
+            thread.with_extras(|extras| extras.delay = Some(key));
+        }
+    }
+}
+
+#[inline(always)]
+fn new_thread(block: NonNull<Block>) -> Thread {
+    // SAFETY: blocks live as long as their scheduler.
+    let block = unsafe { block.as_ref() };
+    block.thread.get().expect("a new green thread has not ended")
+}
+
+/// The bottom frame of every green thread: runs `f`, keeps what becomes of it, and returns to the
+/// loop for the last time. Nothing unwinds out of it.
+fn entry<F, T>(thread: Thread, yielder: &Yielder<Wake, ()>, wake: Wake, f: F)
+where
+    F: FnOnce() -> T,
+    T: 'static,
+{
+    thread.yielder.set(yielder);
+    thread.started.set(true);
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        if wake == Wake::Kill {
+            thread.withdraw(Orders::KILL);
+            drop(f);
+            return None;
+        }
+        Some(f())
+    }));
+    match result {
+        Ok(Some(value)) => finish(thread, Ok(value)),
+        Ok(None) => finish::<T>(thread, Err(Died::Killed)),
+        Err(payload) if payload.is::<Killed>() => finish::<T>(thread, Err(Died::Killed)),
+        Err(payload) => finish::<T>(thread, Err(Died::Panicked(payload))),
+    }
+}
+
+/// The last thing that a green thread does: hooks, locals, then its result.
+#[inline]
+fn finish<T: 'static>(thread: Thread, result: Result<T, Died>) {
+    // Nothing is thrown from here on.
+    thread.masks.set(1);
+    thread.withdraw(Orders::THROWN);
+    thread.panicked.set(false);
+    if thread.has_extras() {
+        on_exit::run(thread, result.as_ref().err());
+        local::drop_all(thread);
+        thread.drop_extras();
+    }
+    let place = thread.block.get().expect("a green thread has a block until it ends");
+    // SAFETY: blocks live as long as their scheduler, and this one is ours until `give_back`.
+    let block = unsafe { place.as_ref() };
+    if block.detached.get() {
+        // May run code of users, and park: the block stays ours meanwhile.
+        if size_of::<Result<T, Died>>() > 0 && needs_drop(&result) {
+            drop_quietly(result);
+        }
+        thread.state.set(State::Finished);
+        scheduler().blocks.give_back(place);
+        return;
+    }
+    match result {
+        Ok(value) => {
+            Storage::<T>::new(block).put(value);
+            block.outcome.set(Outcome::Returned);
+        }
+        Err(died) => {
+            Storage::<Died>::new(block).put(died);
+            block.outcome.set(Outcome::Died);
+        }
+    }
+    thread.state.set(State::Finished);
+    block.thread.set(None);
+    if let Some(joiner) = Joiner::of(block) {
+        joiner.wake(scheduler());
+    }
+}
+
+fn needs_drop<T>(result: &Result<T, Died>) -> bool {
+    std::mem::needs_drop::<T>() || result.is_err()
+}
+
+const _: () = assert!(size_of::<Died>() <= INLINE_RESULT);
+
+/// The id of a green thread that has a block.
+pub(crate) fn id_of(thread: Thread) -> Option<NonZeroU64> {
+    thread.block().and_then(|block| NonZeroU64::new(block.id.get()))
+}
+
+impl GreenThreadId {
+    /// Whether the green thread lives; an OS thread's own stack always does.
+    fn is_alive(self, scheduler: &Scheduler) -> bool {
+        self == Self::of(scheduler.main()) || self.find(scheduler).is_some()
+    }
+}

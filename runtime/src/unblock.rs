@@ -1,0 +1,159 @@
+//! Work that would block the OS thread, done on another one: a bounded pool for the whole process.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::control::Wake;
+use crate::park::{Reason, park};
+use crate::scheduler::{Scheduler, scheduler};
+
+/// OS threads at most, unless `EVY_THREADPOOL_SIZE` says otherwise; as in Evy.
+const THREADS: usize = 20;
+
+/// How long an OS thread waits for another job before it ends.
+const IDLE: Duration = Duration::from_secs(10);
+
+const JOB: Reason = Reason::new(&"a job on another OS thread");
+
+type Job = Box<dyn FnOnce() + Send>;
+
+static POOL: Pool = Pool {
+    state: Mutex::new(State { jobs: VecDeque::new(), threads: 0, idle: 0 }),
+    work: Condvar::new(),
+};
+
+struct Pool {
+    state: Mutex<State>,
+    /// A job was queued.
+    work: Condvar,
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    /// Threads that wait for a job.
+    idle: usize,
+}
+
+/// Runs `f` on another OS thread and returns its result; the other green threads run meanwhile.
+///
+/// For what blocks and cannot be made green: name lookups, files, libraries of others. At most 20 OS
+/// threads do such work for the whole process (`EVY_THREADPOOL_SIZE` says otherwise); more jobs queue.
+///
+/// ```
+/// let sum = evy_runtime::unblock(|| (1..=1000).sum::<u64>());
+/// assert_eq!(sum, 500_500);
+/// ```
+///
+/// # Panics
+///
+/// With the panic of `f`, and when the OS gives no thread at all.
+///
+/// # Yields
+///
+/// Until `f` has returned. A green thread that is killed or timed out meanwhile leaves the job to end
+/// by itself. While the green thread unwinds, `f` runs here.
+#[doc(alias = "tpool")]
+pub fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let scheduler = scheduler();
+    let caller = scheduler.current();
+    if scheduler.unwinding(caller) == crate::scheduler::Unwinding::Yes {
+        return f();
+    }
+    let answer = Arc::new(Mutex::new(None));
+    let ticket = Ticket { scheduler, number: NEXT.fetch_add(1, Ordering::Relaxed) };
+    scheduler.tickets.borrow_mut().insert(ticket.number, caller);
+    let job = {
+        let (answer, number) = (Arc::clone(&answer), ticket.number);
+        let remote = Arc::clone(scheduler.hub.borrow().remote());
+        Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(f));
+            *lock(&answer) = Some(result);
+            remote.wake(number);
+        })
+    };
+    POOL.submit(job);
+    loop {
+        let taken: Option<Result<T, Box<dyn Any + Send>>> = lock(&answer).take();
+        match taken {
+            Some(Ok(value)) => return value,
+            Some(Err(payload)) => resume_unwind(payload),
+            None => {
+                let wake = park(scheduler, caller, JOB);
+                debug_assert_eq!(wake, Wake::Run);
+            }
+        }
+    }
+}
+
+/// The right to be woken from another OS thread; ends with the wait.
+struct Ticket<'a> {
+    scheduler: &'a Scheduler,
+    number: u64,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.scheduler.tickets.borrow_mut().remove(&self.number);
+    }
+}
+
+impl Pool {
+    fn submit(&'static self, job: Job) {
+        let mut state = lock(&self.state);
+        state.jobs.push_back(job);
+        if state.idle >= state.jobs.len() {
+            self.work.notify_one();
+        } else if state.threads < limit() {
+            let spawned = thread::Builder::new().name("evy-unblock".into()).spawn(|| self.work());
+            match spawned {
+                Ok(_) => state.threads += 1,
+                // The others will get to it.
+                Err(_) if state.threads > 0 => {}
+                Err(error) => {
+                    state.jobs.pop_back();
+                    drop(state);
+                    panic!("cannot start an OS thread for a blocking job: {error}");
+                }
+            }
+        }
+    }
+
+    fn work(&self) {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                drop(state);
+                // Panics of users are caught inside, and go to the caller.
+                job();
+                state = lock(&self.state);
+                continue;
+            }
+            state.idle += 1;
+            let (back, timeout) =
+                self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            state = back;
+            state.idle -= 1;
+            if timeout.timed_out() && state.jobs.is_empty() {
+                state.threads -= 1;
+                return;
+            }
+        }
+    }
+}
+
+fn limit() -> usize {
+    let size = std::env::var("EVY_THREADPOOL_SIZE").ok().and_then(|size| size.parse().ok());
+    size.filter(|size| *size > 0).unwrap_or(THREADS)
+}
+
+/// No code of users runs under these locks, so a poisoned one is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
