@@ -1,1 +1,29 @@
-//! placeholder
+//! Green threads for Rust, after Python's Evy: plain blocking-style code, many at once.
+//!
+#![doc = include_str!("../README.md")]
+#![doc(test(attr(deny(warnings))))]
+#![forbid(unsafe_code)]
+
+pub use evy_green_net::{StopServe, connect, is_shortage, listen, serve};
+pub use evy_pool::{GreenPile, GreenPool};
+pub use evy_runtime::{
+    Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, current, green_local,
+    join_all, kill, kill_all, sleep, spawn, spawn_after, spawn_after_local, spawn_n, timeout,
+    unblock, wait_readable, wait_writable, yield_now,
+};
+
+/// Sockets: `std::net`'s, but that their calls park the green thread.
+pub mod net {
+    pub use evy_green_net::{Incoming, TcpListener, TcpStream, ToSocketAddrs, lookup_host};
+}
+
+/// Copying between green sockets.
+pub mod io {
+    pub use evy_green_net::{GreenRead, GreenWrite, copy};
+}
+
+/// Adapters for crates that others wrote: the same in all respects, but that they use green sockets.
+#[cfg(feature = "patched")]
+pub mod patched {
+    pub use evy_patched::*;
+}

@@ -1,1 +1,26 @@
-//! placeholder
+//! Green sockets, shaped like those of std: their calls park the green thread, not the OS thread.
+//!
+//! Use the crate `evy`, which re-exports what is here.
+//!
+//! ```
+//! let listener = evy_green_net::listen("127.0.0.1:0")?;
+//! let address = listener.local_addr()?;
+//! evy_runtime::spawn_n(move || evy_green_net::connect(address));
+//! let (_client, peer) = listener.accept()?;
+//! assert!(peer.ip().is_loopback());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![doc(test(attr(deny(warnings))))]
+
+mod connect;
+mod copy;
+mod green_io;
+mod resolve;
+mod serve;
+mod tcp;
+
+pub use connect::connect;
+pub use copy::{GreenRead, GreenWrite, copy};
+pub use resolve::{ToSocketAddrs, lookup_host};
+pub use serve::{StopServe, is_shortage, serve};
+pub use tcp::{Incoming, TcpListener, TcpStream, listen};
