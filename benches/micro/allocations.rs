@@ -1,0 +1,104 @@
+//! Counts heap allocations: the bench and the test of the same name print and check what it counts.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+
+/// The system's allocator, with a count for each OS thread.
+pub(crate) struct Counting;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to `System` as it is; counting touches a thread-local that needs neither
+// memory nor a destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller keeps the promises of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller keeps the promises of `alloc_zeroed`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller keeps the promises of `realloc`.
+        unsafe { System.realloc(place, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the promises of `dealloc`.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+/// How often an operation is done while it is counted.
+pub(crate) const TIMES: u64 = 1_000;
+
+/// How many allocations `f` makes on this OS thread, done [`TIMES`] times after as many to warm up.
+pub(crate) fn count<R>(mut f: impl FnMut() -> R) -> u64 {
+    let mut repeat = || (0..TIMES).for_each(|_| drop(black_box(f())));
+    repeat();
+    let before = COUNT.get();
+    repeat();
+    COUNT.get() - before
+}
+
+/// What is to allocate nothing once it is warm, and what it allocated.
+pub(crate) fn operations() -> Vec<(&'static str, u64)> {
+    use evy::{sleep, spawn, spawn_n, timeout, yield_now};
+    use evy_runtime::{Reason, WaitList};
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    const TURN: Reason = Reason::new(&"its turn");
+
+    let mut counts = Vec::new();
+    let forever = spawn(|| {
+        loop {
+            yield_now();
+        }
+    });
+    counts.push(("yield_now", count(yield_now)));
+    forever.kill();
+
+    let (here, there) = (Rc::new(WaitList::new()), Rc::new(WaitList::new()));
+    let partner = spawn({
+        let (here, there) = (Rc::clone(&here), Rc::clone(&there));
+        move || {
+            loop {
+                let _ = there.wait(TURN, None, || ());
+                here.wake_one();
+            }
+        }
+    });
+    yield_now();
+    let round_trip = || {
+        there.wake_one();
+        let _ = here.wait(TURN, None, || ());
+    };
+    counts.push(("park and wake, there and back", count(round_trip)));
+    partner.kill();
+
+    counts.push(("spawn and wait", count(|| spawn(|| 7).wait())));
+    let captured = [7u8; 128];
+    let large = || spawn(move || captured.len()).wait();
+    counts.push(("spawn and wait, 128 bytes captured", count(large)));
+    let detached = || {
+        spawn_n(move || captured.len());
+        yield_now();
+    };
+    counts.push(("spawn_n, 128 bytes captured", count(detached)));
+    counts.push(("sleep", count(|| sleep(Duration::from_nanos(100)))));
+    let in_time = || timeout(Duration::from_secs(60), || ());
+    counts.push(("timeout that is not needed", count(in_time)));
+    let waiting = || here.wait(TURN, Some(Duration::from_nanos(100)), || ());
+    counts.push(("wait that times out", count(waiting)));
+    counts
+}
