@@ -1,2 +1,105 @@
-//! placeholder
-fn main() {}
+//! An echo server: sends back what it is sent, to any number of clients at once.
+//!
+//! ```text
+//! cargo run --release --bin evy-echo -- 127.0.0.1:6000
+//! ```
+
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use evy::GreenPool;
+use evy::net::{TcpListener, TcpStream};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+/// The first pause after descriptors or memory ran out; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Echo server: sends every client's bytes back to it. SIGINT or SIGTERM ends it.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Options {
+    /// Address to listen on, as IP:PORT or HOST:PORT; port 0 lets the system choose a free one. The
+    /// first line of output says which it is
+    #[arg(value_name = "ADDR", default_value = "127.0.0.1:6000")]
+    address: String,
+
+    /// Clients that are served at once; more wait until one leaves
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = at_least_one)]
+    max_clients: usize,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least one client has to be served".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("evy-echo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> io::Result<()> {
+    let server = evy::listen(&options.address).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {}: {error}", options.address))
+    })?;
+    end_by_signal()?;
+    announce(&server)?;
+    let pool = GreenPool::new(options.max_clients);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let served = server
+            .accept()
+            .and_then(|(client, _)| pool.try_spawn_n(move || echo(&client)));
+        match served {
+            Ok(()) => pause = FIRST_PAUSE,
+            // Clients that are here keep their service; the next one waits.
+            Err(error) if evy::is_shortage(&error) => {
+                eprintln!("evy-echo: no new clients for {} ms: {error}", pause.as_millis());
+                evy::sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Says where it listens, in one line that is out when this returns.
+fn announce(server: &TcpListener) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "listening on {}", server.local_addr()?)?;
+    output.flush()
+}
+
+/// A client that resets or goes away ends its own echo and nothing else.
+fn echo(client: &TcpStream) {
+    let _ = evy::io::copy(client, client);
+}
+
+/// Ends the process, with success, on SIGINT and SIGTERM.
+fn end_by_signal() -> io::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        let (notified, notifier) = UnixStream::pair()?;
+        signal_hook::low_level::pipe::register(signal, notifier)?;
+        evy::spawn_n(move || {
+            if evy::wait_readable(&notified, None).is_ok() {
+                std::process::exit(0);
+            }
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! One executable, several processes: starts this bench again as a server or as the load generator.
+//!
+//! A process in a role runs on a core of its own, dies with the bench that started it, and ends after a
+//! given time at the latest. A server prints its port and process number and then serves until it is
+//! ended; the load generator opens its connections and then gives load whenever a line asks for it.
+
+use super::args::Args;
+use super::load::{Load, Report, Stretch, Target};
+use super::{cpu, evy_echo, raw_echo, sys};
+use std::env;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+/// The argument that turns the executable into another process: `ROLE name core seconds …`.
+const ROLE: &str = "--role";
+
+/// What a process gets in addition to the time that it is expected to take.
+const GRACE: Duration = Duration::from_secs(120);
+
+/// Which echo server to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServerKind {
+    /// Hand-written epoll.
+    Raw,
+    /// Green threads.
+    Evy,
+}
+
+impl ServerKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Evy => "evy",
+        }
+    }
+}
+
+/// The `main` of a bench: plays the role that this process was started for, or else runs the bench.
+pub(crate) fn main(bench: impl FnOnce(Args) -> io::Result<()>) -> ExitCode {
+    let result = match play() {
+        Ok(false) => bench(Args::from_env()),
+        Ok(true) => Ok(()),
+        Err(e) => Err(e),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Plays the role that this process was started for; returns `false` if it was started for none.
+fn play() -> io::Result<bool> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let [flag, name, core, seconds, rest @ ..] = args.as_slice() else { return Ok(false) };
+    if flag != ROLE {
+        return Ok(false);
+    }
+    sys::die_with_parent()?;
+    sys::die_after(Duration::from_secs(number(seconds)?));
+    cpu::pin(number(core)? as usize)?;
+    sys::raise_descriptor_limit()?;
+    match name.as_str() {
+        "raw" => raw_echo::serve(announce)?,
+        "evy" => evy_echo::serve(announce)?,
+        "load" => play_load(rest)?,
+        _ => return Err(io::Error::other(format!("no role {name}"))),
+    }
+    Ok(true)
+}
+
+/// Connects, says so by an empty line, and answers each line that asks for load by its report.
+fn play_load(args: &[String]) -> io::Result<()> {
+    let malformed = || io::Error::other("malformed orders for the load generator");
+    let target = Target::from_args(args).ok_or_else(malformed)?;
+    let mut load = Load::connect(target.port, target.connections, target.size)?;
+    println!();
+    for line in io::stdin().lines() {
+        let stretch = Stretch::from_line(&line?).ok_or_else(malformed)?;
+        println!("{}", load.run(target.server, stretch)?.to_line());
+    }
+    Ok(())
+}
+
+/// Tells the bench where the server is.
+fn announce(port: u16) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "{port} {}", std::process::id())?;
+    out.flush()
+}
+
+/// A running echo server; ended and reaped when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// The process that was started: the server, or the strace that watches it.
+    child: Child,
+    /// The server's own process.
+    pub(crate) pid: u32,
+    /// Where it listens, on 127.0.0.1.
+    pub(crate) port: u16,
+}
+
+impl Server {
+    /// Starts a server that is to serve for about `time`. It inherits the environment, so `EVY_SPIN`
+    /// given to the bench reaches it.
+    pub(crate) fn start(kind: ServerKind, time: Duration) -> io::Result<Self> {
+        let (core, _) = cpu::cores()?;
+        Self::launch(command(kind.name(), core, time)?)
+    }
+
+    /// Starts a server under `strace -c`, which writes its counts to `output` once the server has ended.
+    pub(crate) fn start_traced(
+        kind: ServerKind,
+        spin: bool,
+        output: &Path,
+        time: Duration,
+    ) -> io::Result<Self> {
+        let (core, _) = cpu::cores()?;
+        let server = command(kind.name(), core, time)?;
+        let mut strace = Command::new("strace");
+        strace.args(["-c", "-f", "-o"]).arg(output);
+        strace.arg(server.get_program()).args(server.get_args());
+        if spin {
+            strace.env_remove("EVY_SPIN");
+        } else {
+            strace.env("EVY_SPIN", "0");
+        }
+        Self::launch(strace)
+    }
+
+    fn launch(mut command: Command) -> io::Result<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().expect("the pipe was asked for");
+        let mut server = Self { pid: child.id(), child, port: 0 };
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let (port, pid) = line
+            .trim()
+            .split_once(' ')
+            .ok_or_else(|| io::Error::other("the server ended before it listened"))?;
+        server.port = number(port)? as u16;
+        server.pid = number(pid)? as u32;
+        Ok(server)
+    }
+
+    /// Ends the server and waits for its end, and for that of a strace around it.
+    pub(crate) fn stop(mut self) -> io::Result<()> {
+        sys::terminate(self.pid)?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // After `stop` both do nothing. A traced server dies with its strace.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running load generator with its open connections; ended and reaped when dropped.
+#[derive(Debug)]
+pub(crate) struct LoadProcess {
+    child: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl LoadProcess {
+    /// Starts a process that opens the connections, and returns when they are open; it is to give load
+    /// for about `time`.
+    pub(crate) fn start(target: Target, time: Duration) -> io::Result<Self> {
+        let (_, core) = cpu::cores()?;
+        let mut command = command("load", core, time)?;
+        command.args(target.to_args()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let orders = child.stdin.take().expect("the pipe was asked for");
+        let answers = BufReader::new(child.stdout.take().expect("the pipe was asked for"));
+        let mut process = Self { child, orders, answers };
+        process.answer()?;
+        Ok(process)
+    }
+
+    /// Has it load the server, and returns what it saw.
+    pub(crate) fn run(&mut self, stretch: Stretch) -> io::Result<Report> {
+        writeln!(self.orders, "{}", stretch.to_line())?;
+        self.answer()?.parse()
+    }
+
+    fn answer(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        match self.answers.read_line(&mut line)? {
+            0 => Err(io::Error::other("the load generator has failed")),
+            _ => Ok(line),
+        }
+    }
+}
+
+impl Drop for LoadProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(role: &str, core: usize, time: Duration) -> io::Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    let seconds = (time + GRACE).as_secs();
+    command.args([ROLE, role, &core.to_string(), &seconds.to_string()]);
+    Ok(command)
+}
+
+fn number(text: &str) -> io::Result<u64> {
+    text.parse().map_err(|_| io::Error::other(format!("{text:?} is not a number")))
+}

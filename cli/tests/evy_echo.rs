@@ -1,0 +1,232 @@
+//! The bundled echo server as people run it: started as a program, talked to over TCP, ended by
+//! signals.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server; killed when dropped.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Self {
+        Self::start_limited(args, None)
+    }
+
+    /// With at most so many descriptors.
+    fn start_limited(args: &[&str], descriptors: Option<u64>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evy-echo"));
+        command.arg("127.0.0.1:0").args(args).stdout(Stdio::piped()).stderr(Stdio::null());
+        if let Some(limit) = descriptors {
+            let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+            // SAFETY: setrlimit is async-signal-safe, and the struct is moved into the closure.
+            unsafe {
+                command.pre_exec(move || {
+                    libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+                    Ok(())
+                });
+            }
+        }
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on ").expect("its first line");
+        Self { address: address.parse().unwrap(), child }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        // SAFETY: the child is ours and not yet waited for, so the id is still its own.
+        assert_eq!(unsafe { libc::kill(self.child.id() as libc::pid_t, signal) }, 0);
+    }
+
+    fn wait(mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "the server does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Seconds of CPU that it has used.
+    fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/schedstat", self.child.id())).unwrap();
+        stat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn round_trip(stream: &mut TcpStream, bytes: &[u8]) {
+    stream.write_all(bytes).unwrap();
+    let mut back = vec![0; bytes.len()];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(back, bytes);
+}
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_evy-echo")).args(args).output().unwrap()
+}
+
+/// Fails as the programs promise: exit code 1 and one line on stderr.
+fn assert_one_line_error(output: &Output, expected: &str) {
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.starts_with("evy-echo: cannot listen on") && text.contains(expected), "{text}");
+}
+
+#[test]
+fn it_echoes_to_many_clients_at_once_and_returns_every_byte_after_a_half_close() {
+    let server = Server::start(&[]);
+    let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        round_trip(client, format!("hello from {n}").as_bytes());
+    }
+    for mut client in clients {
+        client.write_all(b"last words").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"last words");
+    }
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_with_success_while_clients_are_connected() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let server = Server::start(&[]);
+        let mut client = server.connect();
+        round_trip(&mut client, b"x");
+        server.signal(signal);
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn an_address_in_use_is_a_one_line_error() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = run(&[&taken.local_addr().unwrap().to_string()]);
+    assert_one_line_error(&output, "in use");
+}
+
+#[test]
+fn a_malformed_address_is_a_one_line_error() {
+    assert_one_line_error(&run(&["127.0.0.1"]), "HOST:PORT");
+    assert_one_line_error(&run(&["127.0.0.1:99999"]), "port");
+    assert_one_line_error(&run(&["192.0.2.1:1"]), "");
+}
+
+#[test]
+fn help_names_every_option() {
+    let output = run(&["--help"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(text.contains("--max-clients") && text.contains("127.0.0.1:6000"), "{text}");
+    assert_eq!(run(&["--max-clients", "0"]).status.code(), Some(2));
+}
+
+#[test]
+fn at_the_limit_of_clients_the_next_one_waits_until_one_leaves() {
+    let server = Server::start(&["--max-clients", "2"]);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    round_trip(&mut first, b"1");
+    round_trip(&mut second, b"2");
+    let mut third = server.connect();
+    third.write_all(b"3").unwrap();
+    third.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert!(third.read(&mut [0]).is_err());
+    round_trip(&mut first, b"still here");
+    drop(second);
+    third.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut back = [0];
+    third.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"3");
+}
+
+/// FAULTS row 11: a reset at any moment ends that client alone.
+#[test]
+fn fault_11_clients_that_reset_harm_nobody_else() {
+    let server = Server::start(&[]);
+    let mut steady = server.connect();
+    for n in 0..200 {
+        let mut client = server.connect();
+        client.write_all(&vec![b'x'; n * 50]).unwrap();
+        if n % 2 == 0 {
+            round_trip(&mut steady, b"steady");
+        }
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        // SAFETY: the option is that struct, which lives through the call.
+        unsafe {
+            use std::os::fd::AsRawFd;
+            libc::setsockopt(
+                client.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_LINGER,
+                (&raw const linger).cast(),
+                size_of_val(&linger) as libc::socklen_t,
+            );
+        }
+    }
+    round_trip(&mut steady, b"steady to the end");
+}
+
+/// FAULTS row 9: out of descriptors it neither ends nor spins, and serves again when some are free.
+#[test]
+fn fault_09_out_of_descriptors_it_serves_those_who_are_there_and_goes_on_later() {
+    let server = Server::start_limited(&[], Some(32));
+    let mut clients: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    round_trip(&mut clients[0], b"served");
+    let (cpu, start) = (server.cpu(), Instant::now());
+    while start.elapsed() < Duration::from_millis(500) {
+        round_trip(&mut clients[0], b"still served");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    let share = (server.cpu() - cpu) / start.elapsed().as_secs_f64();
+    assert!(share < 0.2, "{share} of a core while there are no descriptors");
+    let mut last = clients.pop().unwrap();
+    clients.truncate(1);
+    // The pause is a second at most.
+    round_trip(&mut last, b"at last");
+}
+
+/// FAULTS row 45: killed under load and started again on the same port, at once.
+#[test]
+fn fault_45_a_killed_server_can_be_started_again_on_its_port_at_once() {
+    let server = Server::start(&[]);
+    let address = server.address.to_string();
+    let mut client = server.connect();
+    round_trip(&mut client, b"x");
+    server.signal(libc::SIGKILL);
+    server.wait();
+    let mut again = Command::new(env!("CARGO_BIN_EXE_evy-echo"))
+        .arg(&address)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(again.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let _ = again.kill();
+    let _ = again.wait();
+    assert_eq!(line.trim_end(), format!("listening on {address}"));
+}
