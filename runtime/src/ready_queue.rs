@@ -90,7 +90,11 @@ impl ReadyQueue {
             if front == self.back.get() {
                 return None;
             }
-            self.prefetch(front.wrapping_add(AHEAD));
+            // Further ahead lies what has run already: to fetch that made a yield of two green
+            // threads take 116 ns instead of 33 after a burst of 100,000.
+            if self.back.get().wrapping_sub(front) > AHEAD {
+                self.prefetch(front.wrapping_add(AHEAD));
+            }
             self.front.set(front.wrapping_add(1));
             let index = self.index(front);
             // SAFETY: the capacity is a power of two, so the masked index is below it.
