@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench switch                    # the whole table, about 20 seconds
-//! cargo bench --bench switch -- --rounds 100
+//! cargo bench --bench switch -- --rounds 100 --only yield
 //! ```
 //!
 //! Everything runs on one core, the OS threads of the baselines too. "Through three frames" is a
@@ -31,38 +31,39 @@ const BATCH: u64 = 1_000;
 fn main() -> io::Result<()> {
     let mut args = Args::from_env();
     let rounds = args.number("--rounds", 25.0)? as usize;
+    let only = args.text("--only");
     args.end()?;
     cpu::pin(cpu::cores()?.0)?;
 
-    let mut stopwatch = Stopwatch::new();
-    stopwatch.add("the bare pair again", None, Box::new(bare::switch_there_and_back()));
+    let mut stopwatch = Stopwatch::new(only);
+    stopwatch.add("the bare pair again", None, || Box::new(bare::switch_there_and_back()));
     for (threads, goal) in [(2, 10.0), (1_000, 12.0), (100_000, 30.0)] {
-        let ring = Ring::new(threads, yield_now);
-        stopwatch.add(format!("yield_now, {threads}"), Some(goal), ring.operation());
+        let ring = || Ring::new(threads, yield_now).operation();
+        stopwatch.add(format!("yield_now, {threads}"), Some(goal), ring);
     }
     for threads in [2, 1_000] {
-        let ring = Ring::new(threads, || {
+        let step = || {
             black_box(outer(black_box(1)));
-        });
-        let name = format!("yield_now, {threads}, through three frames");
-        stopwatch.add(name, Some(45.0), ring.operation());
+        };
+        let ring = || Ring::new(threads, step).operation();
+        stopwatch.add(format!("yield_now, {threads}, through three frames"), Some(45.0), ring);
     }
-    stopwatch.add("timeout of nothing", None, Box::new(timeouts()));
+    stopwatch.add("timeout of nothing", None, || Box::new(timeouts()));
 
     stopwatch.baseline("mpsc, OS threads", Box::new(ping_pong()));
-    stopwatch.add("park and wake, there and back", None, Box::new(hand_over()));
+    stopwatch.add("park and wake, there and back", None, || Box::new(hand_over()));
 
     stopwatch.baseline("std spawn + join", Box::new(os_spawns));
-    stopwatch.add("spawn + wait", Some(40.0), Box::new(spawns::<0>));
-    stopwatch.add("spawn + wait, 64 B captured", None, Box::new(spawns::<64>));
-    stopwatch.add("spawn + wait, 128 B captured", None, Box::new(spawns::<128>));
-    stopwatch.add("spawn + wait by a green thread", Some(40.0), Box::new(green_spawns));
-    stopwatch.add("spawn_n, 1,000 at once", None, Box::new(batches));
-    stopwatch.add("kill before the first run + wait", None, Box::new(kills_unstarted));
-    stopwatch.add("kill where it is parked + wait", None, Box::new(kills_parked));
+    stopwatch.add("spawn + wait", Some(40.0), || Box::new(spawns::<0>));
+    stopwatch.add("spawn + wait, 64 B captured", None, || Box::new(spawns::<64>));
+    stopwatch.add("spawn + wait, 128 B captured", None, || Box::new(spawns::<128>));
+    stopwatch.add("spawn + wait by a green thread", Some(40.0), || Box::new(green_spawns));
+    stopwatch.add("spawn_n, 1,000 at once", None, || Box::new(batches));
+    stopwatch.add("kill before the first run + wait", None, || Box::new(kills_unstarted));
+    stopwatch.add("kill where it is parked + wait", None, || Box::new(kills_parked));
 
     stopwatch.baseline("mmap, guard, touch, munmap", Box::new(mappings));
-    stopwatch.add("first spawn and run on a stack", Some(5_000.0), Box::new(fresh_stacks));
+    stopwatch.add("first spawn and run on a stack", Some(5_000.0), || Box::new(fresh_stacks));
 
     stopwatch.run(rounds);
     println!("operations of green threads, {rounds} rounds\n\n{}", stopwatch.table());

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench timers                    # 1,000,000
-//! cargo bench --bench timers -- 10000 --rounds 50
+//! cargo bench --bench timers -- 10000 --rounds 50 --only oldest
 //! ```
 //!
 //! A `BTreeMap` by deadline and number can do all that the hub needs. A `BinaryHeap` cannot cancel, so
@@ -33,6 +33,7 @@ const OWNER: Owner = Owner(NonZeroUsize::MIN);
 fn main() -> io::Result<()> {
     let mut args = Args::from_env();
     let rounds = args.number("--rounds", 25.0)? as usize;
+    let only = args.text("--only");
     let live = args.list(&[1_000_000])?[0];
     args.end()?;
     cpu::pin(cpu::cores()?.0)?;
@@ -43,15 +44,15 @@ fn main() -> io::Result<()> {
     let tree = RefCell::new(Deadlines::new(Tree::default(), live));
     let heap = RefCell::new(heap(live));
 
-    let mut stopwatch = Stopwatch::new();
+    let mut stopwatch = Stopwatch::new(only);
     stopwatch.baseline("BTreeMap", at_once(&tree));
-    stopwatch.add("set and cancel it at once", Some(40.0), at_once(&wheel));
+    stopwatch.add("set and cancel it at once", Some(40.0), || at_once(&wheel));
     stopwatch.baseline("BTreeMap", oldest_first(&tree));
-    stopwatch.add("cancel the oldest and set one", Some(40.0), oldest_first(&wheel));
+    stopwatch.add("cancel the oldest and set one", Some(40.0), || oldest_first(&wheel));
     stopwatch.baseline("BinaryHeap", pop_and_push(&heap));
-    stopwatch.add("cancel the oldest and set one", Some(40.0), oldest_first(&wheel));
+    stopwatch.add("cancel the oldest and set one", Some(40.0), || oldest_first(&wheel));
     stopwatch.baseline("BTreeMap", random_victim(&tree));
-    stopwatch.add("cancel any and set one", Some(150.0), random_victim(&wheel));
+    stopwatch.add("cancel any and set one", Some(150.0), || random_victim(&wheel));
     stopwatch.run(rounds);
     println!("{live} live deadlines, {rounds} rounds\n\n{}", stopwatch.table());
     drop(stopwatch);

@@ -68,6 +68,7 @@ impl<'a> Sampler<'a> {
 
 /// The operations of one bench.
 pub(crate) struct Stopwatch<'a> {
+    only: String,
     /// With what they are compared; the first is the bare switch.
     baselines: Vec<(&'static str, Sampler<'a>)>,
     rows: Vec<Row<'a>>,
@@ -75,10 +76,11 @@ pub(crate) struct Stopwatch<'a> {
 }
 
 impl<'a> Stopwatch<'a> {
-    pub(crate) fn new() -> Self {
+    /// Measures the operations whose names contain `only`.
+    pub(crate) fn new(only: String) -> Self {
         let pair: Operation<'a> = Box::new(bare::switch_there_and_back());
         let baselines = vec![("bare switch pair", Sampler::new(pair))];
-        Self { baselines, rows: Vec::new(), pair_nanos: Vec::new() }
+        Self { only, baselines, rows: Vec::new(), pair_nanos: Vec::new() }
     }
 
     /// With what the operations added after this are compared.
@@ -90,12 +92,16 @@ impl<'a> Stopwatch<'a> {
         &mut self,
         name: impl Into<String>,
         goal: Option<f64>,
-        operation: Operation<'a>,
+        operation: impl FnOnce() -> Operation<'a>,
     ) {
+        let name = name.into();
+        if !name.contains(&self.only) {
+            return;
+        }
         self.rows.push(Row {
-            name: name.into(),
+            name,
             goal,
-            operation: Sampler::new(operation),
+            operation: Sampler::new(operation()),
             baseline: self.baselines.len() - 1,
             nanos: Vec::new(),
             baseline_nanos: Vec::new(),

@@ -27,6 +27,14 @@ impl Args {
         value.ok_or_else(|| usage(&format!("{name} needs a number")))
     }
 
+    /// Takes `name` and the text behind it out; empty when it is not there.
+    pub(crate) fn text(&mut self, name: &str) -> String {
+        let Some(at) = self.0.iter().position(|arg| arg == name) else { return String::new() };
+        let text = self.0.get(at + 1).cloned().unwrap_or_default();
+        self.0.drain(at..(at + 2).min(self.0.len()));
+        text
+    }
+
     /// Takes the next argument out, numbers between commas; `default` when there is none.
     pub(crate) fn list(&mut self, default: &[usize]) -> io::Result<Vec<usize>> {
         if self.0.is_empty() {
