@@ -351,7 +351,13 @@ impl Read for &TcpStream {
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        // The system leaves the others alone: a read that fills these is no short one.
+        let usable = buffers.len().min(sys::MOST_BUFFERS);
+        let buffers = &mut buffers[..usable];
         let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        if wanted == 0 {
+            return self.io.try_call(|fd| sys::recv_vectored(fd, buffers));
+        }
         self.io.read_stream(|fd| sys::recv_vectored(fd, buffers), |count| *count < wanted)
     }
 }
@@ -359,10 +365,17 @@ impl Read for &TcpStream {
 impl Write for &TcpStream {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            // Nothing needs no room.
+            return self.io.try_call(|fd| sys::send(fd, bytes));
+        }
         self.io.call(Direction::Write, |fd| sys::send(fd, bytes))
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        if buffers.iter().all(|buffer| buffer.is_empty()) {
+            return self.io.try_call(|fd| sys::send_vectored(fd, buffers));
+        }
         self.io.call(Direction::Write, |fd| sys::send_vectored(fd, buffers))
     }
 

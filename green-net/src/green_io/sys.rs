@@ -10,6 +10,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
 
+/// As many buffers as the kernel takes in one call (`IOV_MAX`).
+pub(crate) const MOST_BUFFERS: usize = 1024;
+
 /// Reads what is there, without waiting. 0 is the end of the stream.
 #[inline]
 pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
@@ -39,9 +42,7 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 
 /// Writes from several buffers.
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-    /// More than the kernel takes in one call (`IOV_MAX`).
-    const MOST: usize = 1024;
-    let buffers = &buffers[..buffers.len().min(MOST)];
+    let buffers = &buffers[..buffers.len().min(MOST_BUFFERS)];
     let mut nothing = SendAncillaryBuffer::default();
     Ok(rustix::net::sendmsg(fd, buffers, &mut nothing, SendFlags::NOSIGNAL)?)
 }
