@@ -64,7 +64,8 @@ pub(crate) enum State {
     Finished,
 }
 
-/// Orders that wait for the next park, as bits.
+/// Orders that wait for the next park, and notes that the next park takes back, as bits: a park looks
+/// at them all at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Orders(u8);
 
@@ -74,12 +75,20 @@ impl Orders {
     pub(crate) const KILL: Self = Self(1);
     /// At least one timeout frame is due.
     pub(crate) const TIMEOUT: Self = Self(2);
-    /// A kill or timeout was thrown and may still be passing through.
+    /// A note: a kill or timeout was thrown and may still be passing through.
     pub(crate) const THROWN: Self = Self(4);
+    /// A note: our panic hook saw it panic, and it may still be unwinding.
+    pub(crate) const PANICKED: Self = Self(8);
+    /// Both notes.
+    pub(crate) const UNWINDS: Self = Self(4 | 8);
 
     #[inline]
     pub(crate) fn contains(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    pub(crate) fn only(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 }
 
@@ -97,7 +106,7 @@ pub(crate) struct Head {
     /// What the next resume will say.
     pub(crate) wake: Cell<Wake>,
     orders: Cell<u8>,
-    /// It parked where nothing may be thrown into it: unwinding, or with orders masked.
+    /// It is suspended where nothing may be thrown into it: it is or may be unwinding.
     pub(crate) shielded: Cell<bool>,
     // The first cache line ends here.
     pub(crate) block: Cell<Option<NonNull<Block>>>,
@@ -110,13 +119,13 @@ pub(crate) struct Head {
     pub(crate) spawned_at: &'static Location<'static>,
     /// How often the kill was thrown.
     pub(crate) kills_thrown: Cell<u8>,
-    /// While not 0, orders wait.
+    /// While not 0, orders from outside wait: kills, and timeouts that began with fewer masks.
     pub(crate) masks: Cell<u8>,
-    /// Our panic hook saw it panic since it started or left a `timeout`.
-    pub(crate) panicked: Cell<bool>,
     pub(crate) started: Cell<bool>,
     /// The size class of its stack.
     pub(crate) class: u8,
+    /// The newest kill or timeout that was thrown, by its number.
+    pub(crate) thrown: Cell<u32>,
 }
 
 // One line for a switch, one for the rest. AddressSanitizer's coroutines are larger.
@@ -140,9 +149,9 @@ impl Head {
             spawned_at,
             kills_thrown: Cell::new(0),
             masks: Cell::new(0),
-            panicked: Cell::new(false),
             started: Cell::new(false),
             class,
+            thrown: Cell::new(0),
         }
     }
 
@@ -183,7 +192,7 @@ impl Head {
         present
     }
 
-    /// Whether a kill or timeout may be thrown into it where it is parked.
+    /// Whether a kill may be thrown into it where it is suspended.
     pub(crate) fn takes_orders(&self) -> bool {
         !self.shielded.get() && self.masks.get() == 0
     }

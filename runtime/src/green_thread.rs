@@ -287,18 +287,32 @@ impl<T: 'static> Drop for GreenThread<T> {
             Outcome::Returned => {
                 block.outcome.set(Outcome::Taken);
                 if std::mem::needs_drop::<T>() || !fits::<T>() {
-                    drop_quietly(Storage::<T>::new(block).take());
+                    drop_masked(Storage::<T>::new(block).take());
                 }
             }
             Outcome::Died => {
                 block.outcome.set(Outcome::Taken);
-                drop_quietly(Storage::<Died>::new(block).take());
+                drop_masked(Storage::<Died>::new(block).take());
             }
         }
         // After the end of its OS thread the scheduler is leaked, and the block with it.
         if let Some(scheduler) = current_scheduler() {
             scheduler.blocks.give_back(self.block);
         }
+    }
+}
+
+/// Drops a result that nobody wanted, with orders masked: its destructor may park, and an unwind of
+/// ours that is thrown there must not be contained like a panic of the destructor's own.
+#[cold]
+fn drop_masked<T>(result: T) {
+    let thread = current_scheduler().map(Scheduler::current);
+    if let Some(thread) = thread {
+        thread.masks.set(thread.masks.get() + 1);
+    }
+    drop_quietly(result);
+    if let Some(thread) = thread {
+        thread.masks.set(thread.masks.get() - 1);
     }
 }
 

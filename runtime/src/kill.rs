@@ -46,7 +46,7 @@ const RETRIES: u8 = 8;
 /// worker.kill();
 /// assert!(matches!(worker.wait(), Err(evy_runtime::Died::Killed)));
 /// ```
-pub struct Killed(());
+pub struct Killed(#[expect(dead_code, reason = "it is there for its drop")] Throw);
 
 impl fmt::Debug for Killed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,14 +125,16 @@ impl Scheduler {
             self.ready.push_front(target);
             return;
         }
-        let is_shielded = self.unwinding(killer) == Unwinding::Unsure || killer.masks.get() > 0;
-        killer.shielded.set(is_shielded);
+        let is_unsure = self.unwinding(killer) == Unwinding::Unsure;
         killer.state.set(State::Queued);
         killer.wake.set(Wake::Run);
         self.ready.push_front(killer);
         self.ready.push_front(target);
-        let wake = self.suspend(killer);
-        killer.shielded.set(false);
+        let wake = if is_unsure {
+            self.while_unwinding(killer, || self.suspend(killer))
+        } else {
+            self.suspend(killer)
+        };
         if wake >= Wake::Timeout {
             self.throw(killer);
         }
@@ -159,12 +161,9 @@ impl Scheduler {
     /// Throws what was ordered, if anything still is. The caller knows that `thread`, which runs, is
     /// not unwinding.
     pub(crate) fn throw_pending(&self, thread: Thread) {
-        // Nothing is passing through: what was thrown before has been caught.
-        thread.withdraw(Orders::THROWN);
-        if thread.masks.get() > 0 {
-            return;
-        }
-        if thread.orders().contains(Orders::KILL) {
+        // Nothing is passing through: whatever it was has been caught.
+        thread.withdraw(Orders::UNWINDS);
+        if thread.orders().contains(Orders::KILL) && thread.masks.get() == 0 {
             self.throw_kill(thread);
         }
         if thread.orders().contains(Orders::TIMEOUT) {
@@ -183,7 +182,32 @@ impl Scheduler {
             return;
         }
         thread.kills_thrown.set(thrown + 1);
+        resume_unwind(Box::new(Killed(self.begin_throw(thread))));
+    }
+
+    /// Notes that an unwind of ours begins in `thread`, which runs.
+    pub(crate) fn begin_throw(&self, thread: Thread) -> Throw {
+        let number = self.new_id().get() as u32;
+        thread.thrown.set(number);
         thread.order(Orders::THROWN);
-        resume_unwind(Box::new(Killed(())));
+        Throw(number)
+    }
+}
+
+/// One unwind of ours, by its number; part of its payload.
+///
+/// Who catches the unwind and keeps nothing of it drops the payload. Without that sign, one that
+/// goes on while another is suspended in the middle of unwinding would count as unwinding until its
+/// next park, and its yields, which then do nothing, are none.
+pub(crate) struct Throw(u32);
+
+impl Drop for Throw {
+    fn drop(&mut self) {
+        let Some(scheduler) = current_scheduler() else { return };
+        let thread = scheduler.current();
+        // A newer one may be passing through, or this may be another green thread.
+        if thread.thrown.get() == self.0 {
+            thread.withdraw(Orders::THROWN);
+        }
     }
 }

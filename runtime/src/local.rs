@@ -103,9 +103,13 @@ impl<T> fmt::Debug for GreenLocal<T> {
     }
 }
 
-/// Drops the values of `thread`, newest first, also those that destructors make.
-pub(crate) fn drop_all(thread: Thread) {
+/// Drops the values of `thread`, newest first, also those that destructors make; `false` if there
+/// were none.
+pub(crate) fn drop_all(thread: Thread) -> bool {
+    let mut dropped = false;
     while let Some(entry) = thread.look_at_extras(|extras| extras.locals.0.pop()).flatten() {
+        dropped = true;
         drop_quietly(entry);
     }
+    dropped
 }

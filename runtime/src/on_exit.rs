@@ -17,16 +17,20 @@ impl Hooks {
     }
 }
 
-/// Runs the hooks of `thread`, also those that hooks add. One that panics does not stop the others.
-pub(crate) fn run(thread: Thread, died: Option<&Died>) {
+/// Runs the hooks of `thread`, also those that hooks add; `false` if there were none. One that panics
+/// does not stop the others.
+pub(crate) fn run(thread: Thread, died: Option<&Died>) -> bool {
+    let mut ran = false;
     while let Some(hooks) = thread.look_at_extras(|extras| std::mem::take(&mut extras.hooks))
         && !hooks.0.is_empty()
     {
+        ran = true;
         for hook in hooks.0 {
             // The panic hook has printed it; there is nobody to give it to.
             drop_quietly(catch_unwind(AssertUnwindSafe(|| hook(died.map_or(Ok(()), Err)))));
         }
     }
+    ran
 }
 
 /// Drops a value of users whose destructor may panic.

@@ -8,6 +8,7 @@ use std::panic;
 use std::sync::Once;
 use std::thread::panicking;
 
+use crate::control::Orders;
 use crate::deadlock;
 use crate::scheduler::current_scheduler;
 
@@ -30,7 +31,7 @@ pub(crate) fn install() {
 fn note_panic() {
     let Some(scheduler) = current_scheduler() else { return };
     let thread = scheduler.current();
-    thread.panicked.set(true);
+    thread.order(Orders::PANICKED);
     if thread != scheduler.main() {
         eprintln!("in {}", deadlock::describe(thread));
     }

@@ -113,13 +113,11 @@ fn park_slowly(scheduler: &Scheduler, thread: Thread, reason: Reason) -> Wake {
     if unwinding == Unwinding::No {
         scheduler.throw_pending(thread);
     }
-    thread.shielded.set(unwinding != Unwinding::No || thread.masks.get() > 0);
-    let wake = if unwinding == Unwinding::Yes {
-        scheduler.while_unwinding(|| park_unchecked(scheduler, thread, reason))
-    } else {
+    let wake = if unwinding == Unwinding::No {
         park_unchecked(scheduler, thread, reason)
+    } else {
+        scheduler.while_unwinding(thread, || park_unchecked(scheduler, thread, reason))
     };
-    thread.shielded.set(false);
     if wake >= Wake::Timeout {
         scheduler.throw(thread);
     }

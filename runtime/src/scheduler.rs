@@ -63,8 +63,8 @@ pub(crate) struct Scheduler {
     pub(crate) blocks: Blocks,
     next_id: Cell<u64>,
     last_id: Cell<u64>,
-    /// Green threads that are suspended in the middle of unwinding. While there are any,
-    /// `panicking()` is true for all.
+    /// Green threads that are suspended and are, or may be, in the middle of unwinding. Only while
+    /// there are any can `panicking()` be true because of another one than the current one.
     unwinding: Cell<u32>,
     /// Who waits for a wake from another OS thread, by the word that the wake will carry.
     pub(crate) tickets: RefCell<HashMap<u64, Thread>>,
@@ -403,17 +403,10 @@ impl Scheduler {
         match self.unwinding(thread) {
             // Other green threads would see `panicking()`.
             Unwinding::Yes => {}
-            Unwinding::Unsure => {
-                thread.shielded.set(true);
-                self.requeue(thread);
-                thread.shielded.set(false);
-            }
+            Unwinding::Unsure => self.while_unwinding(thread, || self.requeue(thread)),
             Unwinding::No => {
                 self.throw_pending(thread);
-                let masked = thread.masks.get() > 0;
-                thread.shielded.set(masked);
                 self.requeue(thread);
-                thread.shielded.set(false);
             }
         }
     }
@@ -441,18 +434,31 @@ impl Scheduler {
     fn unwinding_slow(&self, thread: Thread) -> Unwinding {
         if self.unwinding.get() == 0 || thread.orders().contains(Orders::THROWN) {
             Unwinding::Yes
-        } else if thread.panicked.get() {
+        } else if thread.orders().contains(Orders::PANICKED) {
             Unwinding::Unsure
         } else {
             Unwinding::No
         }
     }
 
-    /// Runs `park` as one that is counted as suspended while unwinding.
-    pub(crate) fn while_unwinding<R>(&self, park: impl FnOnce() -> R) -> R {
+    /// Runs `park`, which suspends `thread`, as that of one that unwinds: nothing is thrown into it,
+    /// and it is counted. So is one of which that is not sure: were it left out, the count could
+    /// reach 0 while it is suspended in the middle of a real unwind, and then everybody else would
+    /// take `panicking()` for their own.
+    pub(crate) fn while_unwinding<R>(&self, thread: Thread, park: impl FnOnce() -> R) -> R {
+        struct Counted<'a>(&'a Scheduler, Thread);
+
+        // The deadlock report unwinds out of the park.
+        impl Drop for Counted<'_> {
+            fn drop(&mut self) {
+                self.0.unwinding.set(self.0.unwinding.get() - 1);
+                self.1.shielded.set(false);
+            }
+        }
+
         self.unwinding.set(self.unwinding.get() + 1);
-        let result = park();
-        self.unwinding.set(self.unwinding.get() - 1);
-        result
+        thread.shielded.set(true);
+        let _counted = Counted(self, thread);
+        park()
     }
 }

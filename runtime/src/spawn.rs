@@ -320,14 +320,11 @@ where
 /// The last thing that a green thread does: hooks, locals, then its result.
 #[inline]
 fn finish<T: 'static>(thread: Thread, result: Result<T, Died>) {
-    // Nothing is thrown from here on.
+    // No kill is thrown from here on.
     thread.masks.set(1);
-    thread.withdraw(Orders::THROWN);
-    thread.panicked.set(false);
+    thread.withdraw(Orders::UNWINDS);
     if thread.has_extras() {
-        on_exit::run(thread, result.as_ref().err());
-        local::drop_all(thread);
-        thread.drop_extras();
+        wind_up(thread, result.as_ref().err());
     }
     let place = thread.block.get().expect("a green thread has a block until it ends");
     // SAFETY: blocks live as long as their scheduler, and this one is ours until `give_back`.
@@ -336,11 +333,17 @@ fn finish<T: 'static>(thread: Thread, result: Result<T, Died>) {
         // May run code of users, and park: the block stays ours meanwhile.
         if size_of::<Result<T, Died>>() > 0 && needs_drop(&result) {
             drop_quietly(result);
+            // Its destructor may have used a `green_local`, or parked until the handle's last hook.
+            if thread.has_extras() {
+                wind_up(thread, None);
+            }
         }
+        thread.drop_extras();
         thread.state.set(State::Finished);
         scheduler().blocks.give_back(place);
         return;
     }
+    thread.drop_extras();
     match result {
         Ok(value) => {
             Storage::<T>::new(block).put(value);
@@ -356,6 +359,12 @@ fn finish<T: 'static>(thread: Thread, result: Result<T, Died>) {
     if let Some(joiner) = Joiner::of(block) {
         joiner.wake(scheduler());
     }
+}
+
+/// Runs hooks and drops locals until there are none: either may make more of both.
+#[cold]
+fn wind_up(thread: Thread, died: Option<&Died>) {
+    while on_exit::run(thread, died) | local::drop_all(thread) {}
 }
 
 fn needs_drop<T>(result: &Result<T, Died>) -> bool {

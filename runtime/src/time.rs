@@ -12,6 +12,7 @@ use std::{fmt, io};
 use evy_hub::Owner;
 
 use crate::control::{Orders, State, Thread, Wake};
+use crate::kill::Throw;
 use crate::park::{Armed, Reason, park_until};
 use crate::scheduler::{Scheduler, Unwinding, scheduler};
 
@@ -104,6 +105,9 @@ pub(crate) struct Frame {
     /// Tells this call from any other, also from a later one in the same place.
     id: NonZeroU64,
     due: Cell<bool>,
+    /// The masks of its green thread when it began: what is masked later masks it too, while one
+    /// that begins under a mask (in a hook, say) works there.
+    masks: u8,
 }
 
 /// Marks the word of a frame where the hub's owners are green threads or frames.
@@ -125,7 +129,8 @@ pub(crate) fn frame_is_due(scheduler: &Scheduler, owner: NonZeroUsize) {
     // frame goes.
     let frame = unsafe { &*std::ptr::with_exposed_provenance::<Frame>(owner.get() & !TAG) };
     frame.mark();
-    if frame.thread.takes_orders() && frame.thread.state.get() == State::Parked {
+    if frame.is_open() && !frame.thread.shielded.get() && frame.thread.state.get() == State::Parked
+    {
         scheduler.wake(frame.thread, Wake::Timeout);
     }
 }
@@ -135,10 +140,15 @@ impl Frame {
         self.due.set(true);
         self.thread.order(Orders::TIMEOUT);
     }
+
+    /// Whether no mask lies between this frame and where its green thread is.
+    fn is_open(&self) -> bool {
+        self.masks == self.thread.masks.get()
+    }
 }
 
 /// The payload of the unwind that ends the work of a [`timeout`].
-struct TimeoutUnwind(NonZeroU64);
+struct TimeoutUnwind(NonZeroU64, #[expect(dead_code, reason = "it is there for its drop")] Throw);
 
 /// Runs `f`, and unwinds out of it at the first park after `duration`.
 ///
@@ -172,15 +182,19 @@ pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapse
         thread,
         outer: thread.timeouts.get(),
         id: scheduler.new_id(),
-        due: Cell::new(false),
+        due: Cell::new(duration.is_zero()),
+        masks: thread.masks.get(),
     };
+    // Within a destructor that runs in the middle of an unwind, that unwind goes on afterwards.
+    let outside = if panicking() { thread.orders().only(Orders::UNWINDS) } else { Orders::NONE };
     thread.timeouts.set(Some(NonNull::from(&frame)));
-    let result = {
+    let result = if duration.is_zero() {
+        // Due already, and once only: a deadline would come again after a catch in `f`.
+        frame.mark();
+        catch_unwind(AssertUnwindSafe(f))
+    } else {
         let key = scheduler.hub.borrow_mut().add_deadline(deadline, frame.owner());
         let _armed = Armed { scheduler, key };
-        if duration.is_zero() {
-            frame.mark();
-        }
         catch_unwind(AssertUnwindSafe(f))
     };
     thread.timeouts.set(frame.outer);
@@ -188,12 +202,15 @@ pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapse
     thread.refresh_timeout_order();
     match result {
         Ok(value) => {
-            thread.panicked.set(false);
+            thread.withdraw(Orders::UNWINDS);
+            thread.order(outside);
             Ok(value)
         }
-        Err(payload) if payload.downcast_ref().is_some_and(|TimeoutUnwind(id)| *id == frame.id) => {
-            thread.withdraw(Orders::THROWN);
-            thread.panicked.set(false);
+        Err(payload)
+            if payload.downcast_ref().is_some_and(|TimeoutUnwind(id, _)| *id == frame.id) =>
+        {
+            thread.withdraw(Orders::UNWINDS);
+            thread.order(outside);
             Err(Elapsed(()))
         }
         Err(payload) => resume_unwind(payload),
@@ -218,13 +235,12 @@ impl Thread {
 }
 
 impl Scheduler {
-    /// Throws the outermost timeout that is due.
+    /// Throws the outermost timeout that is due and not masked.
     pub(crate) fn throw_timeout(&self, thread: Thread) {
-        let outermost = thread.frames().filter(|frame| frame.due.get()).last();
-        let Some(frame) = outermost else { return thread.withdraw(Orders::TIMEOUT) };
+        let outermost = thread.frames().filter(|frame| frame.due.get() && frame.is_open()).last();
+        let Some(frame) = outermost else { return thread.refresh_timeout_order() };
         frame.due.set(false);
         thread.refresh_timeout_order();
-        thread.order(Orders::THROWN);
-        resume_unwind(Box::new(TimeoutUnwind(frame.id)));
+        resume_unwind(Box::new(TimeoutUnwind(frame.id, self.begin_throw(thread))));
     }
 }

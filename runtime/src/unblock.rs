@@ -1,6 +1,7 @@
 //! Work that would block the OS thread, done on another one: a bounded pool for the whole process.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::control::Wake;
+use crate::on_exit::drop_quietly;
 use crate::park::{Reason, park};
 use crate::scheduler::{Scheduler, scheduler};
 
@@ -21,6 +23,11 @@ const IDLE: Duration = Duration::from_secs(10);
 const JOB: Reason = Reason::new(&"a job on another OS thread");
 
 type Job = Box<dyn FnOnce() + Send>;
+
+thread_local! {
+    /// This OS thread belongs to the pool.
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
 
 static POOL: Pool = Pool {
     state: Mutex::new(State { jobs: VecDeque::new(), threads: 0, idle: 0 }),
@@ -57,10 +64,14 @@ struct State {
 /// # Yields
 ///
 /// Until `f` has returned. A green thread that is killed or timed out meanwhile leaves the job to end
-/// by itself. While the green thread unwinds, `f` runs here.
+/// by itself. While the green thread unwinds, and within another such job, `f` runs here.
 #[doc(alias = "tpool")]
 pub fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     static NEXT: AtomicU64 = AtomicU64::new(0);
+    if IS_WORKER.get() {
+        // Were it queued, jobs that wait for jobs could hold all OS threads of the pool for ever.
+        return f();
+    }
     let scheduler = scheduler();
     let caller = scheduler.current();
     if scheduler.unwinding(caller) == crate::scheduler::Unwinding::Yes {
@@ -126,12 +137,14 @@ impl Pool {
     }
 
     fn work(&self) {
+        IS_WORKER.set(true);
         let mut state = lock(&self.state);
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                // Panics of users are caught inside, and go to the caller.
-                job();
+                // Panics of the work are caught inside, and go to the caller. But where the caller
+                // has left, what the work gave is dropped here, and that may panic too.
+                drop_quietly(catch_unwind(AssertUnwindSafe(job)));
                 state = lock(&self.state);
                 continue;
             }

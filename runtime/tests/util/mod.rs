@@ -57,6 +57,10 @@ impl Log {
         OnDrop(move || log.add(what))
     }
 
+    pub fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
     /// Takes all out.
     pub fn take(&self) -> Vec<String> {
         self.0.take()

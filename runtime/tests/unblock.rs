@@ -1,0 +1,251 @@
+//! Jobs on other OS threads: results, panics, and those whose green thread does not wait for them.
+
+mod util;
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::time::Duration;
+
+use evy_runtime::{GreenThread, join_all, spawn, timeout, unblock, yield_now};
+use util::{HOUR, OnDrop, Watchdog, assert_nothing_is_registered, line, panic_of, wait_in};
+
+/// More than the OS threads of the pool.
+const MANY: usize = 50;
+
+/// Semantics E 99.
+#[test]
+fn the_result_comes_back_from_another_os_thread() {
+    let here = std::thread::current().id();
+    let (there, name) = unblock(|| {
+        let thread = std::thread::current();
+        (thread.id(), thread.name().map(str::to_owned))
+    });
+    assert_ne!(here, there);
+    assert_eq!(name.as_deref(), Some("evy-unblock"));
+    assert_nothing_is_registered();
+}
+
+/// Semantics E 99; FAULTS row 40: panic.
+#[test]
+fn fault_40_a_panic_of_the_job_goes_to_its_caller() {
+    assert_eq!(panic_of(|| unblock(|| panic!("in the job"))), "in the job");
+    let caught = spawn(|| unblock(|| std::panic::panic_any(7_u8))).wait().unwrap_err();
+    let evy_runtime::Died::Panicked(payload) = caught else { panic!("{caught}") };
+    assert_eq!(payload.downcast_ref(), Some(&7_u8));
+    assert_eq!(unblock(|| 8), 8);
+}
+
+/// Semantics E 99: the others run meanwhile.
+#[test]
+fn the_other_green_threads_run_while_it_waits() {
+    let (sender, receiver) = mpsc::channel();
+    let waits = spawn(move || unblock(move || receiver.recv().unwrap()));
+    let turns = Rc::new(Cell::new(0));
+    let other = spawn({
+        let turns = Rc::clone(&turns);
+        move || {
+            for _ in 0..100 {
+                turns.set(turns.get() + 1);
+                yield_now();
+            }
+            sender.send("sent by the other").unwrap();
+        }
+    });
+    assert_eq!(waits.wait().unwrap(), "sent by the other");
+    assert_eq!(turns.get(), 100);
+    other.wait().unwrap();
+}
+
+/// Semantics E 99: nested. All OS threads of the pool are busy with jobs that want another one.
+#[test]
+fn a_job_can_have_jobs_of_its_own_however_busy_the_pool_is() {
+    let _watchdog = Watchdog::new("jobs within jobs");
+    let jobs =
+        (0..MANY).map(|n| spawn(move || unblock(move || unblock(move || unblock(move || n + 1)))));
+    let results: Vec<_> = join_all(jobs).into_iter().map(Result::unwrap).collect();
+    assert_eq!(results, (1..=MANY).collect::<Vec<_>>());
+    assert_eq!(panic_of(|| unblock(|| unblock(|| panic!("innermost")))), "innermost");
+}
+
+/// A job may use green threads: it has a hub of its own then.
+#[test]
+fn a_job_can_spawn_and_sleep() {
+    let sum = unblock(|| {
+        let threads = (0..10).map(|n| {
+            spawn(move || {
+                evy_runtime::sleep(Duration::from_millis(1));
+                n
+            })
+        });
+        join_all(threads).into_iter().map(Result::unwrap).sum::<i32>()
+    });
+    assert_eq!(sum, 45);
+}
+
+/// Semantics E 99: contention.
+#[test]
+fn a_thousand_at_once_all_get_their_own_result() {
+    let count = util::rounds(10_000).clamp(100, 1_000);
+    let jobs = (0..count).map(|n| spawn(move || unblock(move || n)));
+    let results: Vec<_> = join_all(jobs).into_iter().map(Result::unwrap).collect();
+    assert_eq!(results, (0..count).collect::<Vec<_>>());
+    assert_nothing_is_registered();
+}
+
+/// Semantics E 99: killed with results outstanding. The late wake hits nobody.
+#[test]
+fn fault_21_the_late_answer_for_a_killed_one_wakes_nobody_else() {
+    let gate = Arc::new(Barrier::new(6));
+    let killed: Vec<GreenThread<()>> = (0..5)
+        .map(|_| {
+            let gate = Arc::clone(&gate);
+            spawn(move || {
+                unblock(move || {
+                    gate.wait();
+                });
+            })
+        })
+        .collect();
+    yield_now();
+    for thread in &killed {
+        thread.kill();
+        assert!(thread.is_finished());
+    }
+    drop(killed);
+    // These take the stacks of the killed ones, and wait for what does not come.
+    let (waiting, line) = line();
+    let strangers: Vec<_> = (0..5)
+        .map(|_| {
+            let line = Rc::clone(&line);
+            spawn(move || wait_in(&line))
+        })
+        .collect();
+    yield_now();
+    gate.wait();
+    // Later answers come after the late ones: the queue of messages is in order, but the jobs are
+    // not. A few rounds of the pool give them time.
+    for _ in 0..100 {
+        unblock(|| ());
+    }
+    assert!(strangers.iter().all(|stranger| !stranger.is_finished()));
+    assert_eq!(waiting.len(), 5);
+    waiting.wake_all();
+    assert!(join_all(strangers).iter().all(Result::is_ok));
+    assert_nothing_is_registered();
+}
+
+/// FAULTS row 40: what nobody waits for any more is dropped on the pool's OS thread, and a panic there
+/// does not cost the pool that thread.
+#[test]
+fn fault_40_a_result_that_panics_in_its_drop_does_not_use_up_the_pool() {
+    let _watchdog = Watchdog::new("the pool has lost its OS threads");
+    for _ in 0..MANY {
+        let (sender, receiver) = mpsc::channel::<()>();
+        let (gone, is_gone) = mpsc::channel();
+        let left = timeout(Duration::from_micros(100), move || {
+            drop(unblock(move || {
+                let _ = receiver.recv();
+                OnDrop(move || {
+                    gone.send(()).unwrap();
+                    panic!("in the drop of a result that nobody waits for");
+                })
+            }));
+        });
+        assert!(left.is_err());
+        drop(sender);
+        is_gone.recv().unwrap();
+    }
+    assert_eq!(unblock(|| 7), 7);
+    let jobs = join_all((0..MANY).map(|n| spawn(move || unblock(move || n))));
+    assert!(jobs.iter().all(Result::is_ok));
+}
+
+/// FAULTS row 21: several hubs, whose jobs end in any order.
+#[test]
+fn fault_21_answers_find_their_hub_and_their_green_thread() {
+    let hubs: Vec<_> = (0..8)
+        .map(|hub| {
+            std::thread::spawn(move || {
+                let count = util::rounds(20_000).clamp(50, 500);
+                for round in 0..count {
+                    let jobs = (0..4).map(|n| spawn(move || unblock(move || (hub, round, n))));
+                    for (n, result) in join_all(jobs).into_iter().enumerate() {
+                        assert_eq!(result.unwrap(), (hub, round, n));
+                    }
+                }
+            })
+        })
+        .collect();
+    for hub in hubs {
+        hub.join().unwrap();
+    }
+}
+
+/// FAULTS row 22: a wake that is sent while the hub falls asleep, at every point of its way there.
+#[test]
+fn fault_22_no_wake_is_lost_on_the_way_to_sleep() {
+    let _watchdog = Watchdog::new("a wake from another OS thread was lost");
+    for round in 0..util::rounds(200_000) {
+        let spins = round % 200;
+        let result = unblock(move || {
+            for _ in 0..spins {
+                std::hint::spin_loop();
+            }
+            round
+        });
+        assert_eq!(result, round);
+    }
+}
+
+/// In a destructor of one that unwinds, the job runs there.
+#[test]
+fn fault_06_while_its_caller_unwinds_the_job_runs_in_place() {
+    let same = Rc::new(Cell::new(false));
+    let here = std::thread::current().id();
+    let panics = spawn({
+        let same = Rc::clone(&same);
+        move || {
+            let _guard = OnDrop(|| same.set(unblock(move || std::thread::current().id() == here)));
+            panic!("on purpose");
+        }
+    });
+    assert!(panics.wait().is_err());
+    assert!(same.get());
+}
+
+/// A job that nobody waits for any more still runs to its end, and its captures are dropped once.
+#[test]
+fn the_job_of_a_killed_one_ends_by_itself() {
+    struct Counted(Arc<AtomicUsize>);
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let (done, is_done) = mpsc::channel();
+    let target = spawn({
+        let counted = Counted(Arc::clone(&dropped));
+        move || {
+            unblock(move || {
+                drop(counted);
+                done.send(()).unwrap();
+            });
+        }
+    });
+    yield_now();
+    target.kill();
+    is_done.recv_timeout(HOUR).unwrap();
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    // Its panic has nobody to go to, and harms nobody.
+    let target = spawn(|| unblock(|| panic!("nobody waits for this")));
+    yield_now();
+    target.kill();
+    let caught = catch_unwind(AssertUnwindSafe(|| unblock(|| 9)));
+    assert_eq!(caught.unwrap(), 9);
+}
