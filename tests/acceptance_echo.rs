@@ -44,10 +44,8 @@ fn ten_thousand_connections_for_a_minute_get_every_byte_back() {
     let port = line.trim_end().rsplit(':').next().and_then(|port| port.parse().ok());
     let port = port.expect("the line ends with a port");
     let mut load = Load::connect(port, 10_000, 64).expect("10,000 connections");
-    let minute = Stretch {
-        warm_up: Duration::from_secs(1),
-        limit: Limit::Time(Duration::from_secs(60)),
-    };
+    let minute =
+        Stretch { warm_up: Duration::from_secs(1), limit: Limit::Time(Duration::from_secs(60)) };
     let report = load.run(server.0.id(), minute).expect("the load runs");
     println!(
         "{} requests in {:.1} s, p50 {:?}, p99 {:?}, {} errors",

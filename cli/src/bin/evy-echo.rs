@@ -62,9 +62,8 @@ fn run(options: &Options) -> io::Result<()> {
     let pool = GreenPool::new(options.max_clients);
     let mut pause = FIRST_PAUSE;
     loop {
-        let served = server
-            .accept()
-            .and_then(|(client, _)| pool.try_spawn_n(move || echo(&client)));
+        let served =
+            server.accept().and_then(|(client, _)| pool.try_spawn_n(move || echo(&client)));
         match served {
             Ok(()) => pause = FIRST_PAUSE,
             // Clients that are here keep their service; the next one waits.
