@@ -1,0 +1,118 @@
+//! Fetches a page and, again and again, the pages of the same host that it links to.
+//!
+//! ```text
+//! cargo run --release --example recursive_crawler --features patched -- http://localhost:8000/
+//! ```
+//!
+//! Prints the URLs as they are fetched, and at the end how many there were. Exit code 1 when some could
+//! not be fetched.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::error::Error;
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use clap::Parser;
+use evy::GreenPool;
+use evy::patched::ureq::{self, Agent};
+use url::Url;
+
+/// Fetches a page and all pages of its host that can be reached from it.
+#[derive(Parser)]
+struct Arguments {
+    /// Where to begin
+    #[arg(value_name = "URL")]
+    start: Url,
+
+    /// How many pages to fetch at once
+    #[arg(long, value_name = "N", default_value = "100")]
+    concurrency: NonZeroUsize,
+
+    /// Give a page up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    timeout: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
+}
+
+struct Crawl {
+    agent: Agent,
+    pool: GreenPool,
+    limit: Duration,
+    start: Url,
+    seen: RefCell<HashSet<Url>>,
+    failures: Cell<usize>,
+}
+
+fn main() -> ExitCode {
+    let Arguments { start, concurrency, timeout } = Arguments::parse();
+    // A redirect may lead to another host: it is treated as a link, not followed blindly.
+    let config = Agent::config_builder().max_redirects(0);
+    let crawl = Rc::new(Crawl {
+        agent: config.build().into(),
+        pool: GreenPool::new(concurrency.get()),
+        limit: timeout,
+        seen: RefCell::new(HashSet::from([start.clone()])),
+        failures: Cell::new(0),
+        start: start.clone(),
+    });
+
+    fetch(&crawl, &start);
+    crawl.pool.waitall();
+
+    let (seen, failures) = (crawl.seen.borrow().len(), crawl.failures.get());
+    println!("{seen} pages, {failures} failed");
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn fetch(crawl: &Rc<Crawl>, url: &Url) {
+    println!("fetching {url}");
+    let links = match evy::timeout(crawl.limit, || links_of(&crawl.agent, url)) {
+        Ok(Ok(links)) => links,
+        Ok(Err(error)) => return crawl.failed(url, &error),
+        Err(elapsed) => return crawl.failed(url, &elapsed),
+    };
+    for link in links {
+        if link.origin() == crawl.start.origin() && crawl.seen.borrow_mut().insert(link.clone()) {
+            // It looks like recursion, but each green thread has a stack of its own.
+            let member = Rc::clone(crawl);
+            crawl.pool.spawn_n(move || fetch(&member, &link));
+        }
+    }
+}
+
+impl Crawl {
+    fn failed(&self, url: &Url, error: &dyn Error) {
+        println!("{url}: error: {error}");
+        self.failures.set(self.failures.get() + 1);
+    }
+}
+
+/// Where a page leads to.
+fn links_of(agent: &Agent, url: &Url) -> Result<Vec<Url>, ureq::Error> {
+    let mut response = agent.get(url.as_str()).call()?;
+    let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+    let mut links: Vec<_> = location.into_iter().filter_map(|link| resolve(url, link)).collect();
+    let body = response.body_mut().read_to_string()?;
+    links.extend(hrefs(&body).filter_map(|link| resolve(url, link)));
+    Ok(links)
+}
+
+fn resolve(page: &Url, link: &str) -> Option<Url> {
+    let mut url = page.join(link).ok()?;
+    url.set_fragment(None);
+    Some(url)
+}
+
+/// The values of what looks like `href="…"`. It is no parser of HTML.
+fn hrefs(page: &str) -> impl Iterator<Item = &str> {
+    page.split("href=").skip(1).filter_map(|rest| {
+        let quote = rest.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        rest[1..].split_once(quote).map(|(link, _)| link)
+    })
+}
