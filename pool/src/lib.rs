@@ -1,13 +1,13 @@
-//! Pools of green threads: so many at once, and their results in order.
+//! Pools of green threads: so many at a time, and no more.
 //!
-//! Use the crate `evy`, which re-exports what is here.
+//! Use the crate `evy`, which re-exports what is here. [`GreenPool`] bounds how many green threads run
+//! at once, [`GreenPool::imap`] maps a function over an iterator with it, and [`GreenPile`] collects
+//! results in the order of the spawns.
 //!
 //! ```
-//! use evy_pool::GreenPool;
-//!
-//! let pool = GreenPool::new(200);
-//! let bodies: Vec<_> = pool.imap(|n| format!("body {n}"), 1..=3).collect();
-//! assert_eq!(bodies, ["body 1", "body 2", "body 3"]);
+//! let pool = evy_pool::GreenPool::new(10);
+//! let squares: Vec<_> = pool.imap(|n| n * n, 1..=4).collect();
+//! assert_eq!(squares, [1, 4, 9, 16]);
 //! ```
 #![doc(test(attr(deny(warnings))))]
 #![forbid(unsafe_code)]
@@ -15,8 +15,7 @@
 mod green_pile;
 mod green_pool;
 mod imap;
-mod members;
 
 pub use green_pile::GreenPile;
 pub use green_pool::GreenPool;
-pub use imap::{Imap, ImapUnordered};
+pub use imap::Imap;

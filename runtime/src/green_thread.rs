@@ -165,6 +165,39 @@ impl<T: 'static> GreenThread<T> {
         }
     }
 
+    /// Waits until the green thread has ended, and leaves its result where it is.
+    ///
+    /// A `timeout` or kill that ends this wait loses nothing, where one that ends [`wait`](Self::wait)
+    /// drops the handle, and the result with it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_runtime::{sleep, spawn, timeout};
+    ///
+    /// let slow = spawn(|| {
+    ///     sleep(Duration::from_millis(20));
+    ///     "done"
+    /// });
+    /// assert!(timeout(Duration::from_millis(1), || slow.wait_until_finished()).is_err());
+    /// assert_eq!(slow.wait().unwrap(), "done");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When it is called by that green thread itself, or while another one waits for its end.
+    ///
+    /// # Yields
+    ///
+    /// Until the green thread has ended; not if it has.
+    #[inline(always)]
+    pub fn wait_until_finished(&self) {
+        if self.block().outcome.get() == Outcome::Pending {
+            let joiner = self.block().joiner.get();
+            assert!(joiner.is_null(), "two wait for the end of one green thread");
+            self.park_until_ended();
+        }
+    }
+
     #[inline(always)]
     fn park_until_ended(&self) {
         let scheduler = scheduler();

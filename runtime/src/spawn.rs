@@ -167,6 +167,8 @@ fn refuse(error: &io::Error) -> ! {
 pub struct Builder {
     name: Option<String>,
     stack_size: Option<usize>,
+    /// `None` stands for the place that calls `spawn`.
+    location: Option<&'static Location<'static>>,
 }
 
 impl Builder {
@@ -188,6 +190,13 @@ impl Builder {
         self
     }
 
+    /// Sets the place that reports name as where it was spawned, by default the caller's: for code
+    /// that spawns later, or elsewhere, on behalf of somebody.
+    pub fn location(mut self, location: &'static Location<'static>) -> Self {
+        self.location = Some(location);
+        self
+    }
+
     /// Starts the green thread, as [`spawn`] does.
     ///
     /// # Errors
@@ -201,7 +210,7 @@ impl Builder {
     /// Never.
     #[track_caller]
     pub fn spawn<T: 'static>(self, f: impl FnOnce() -> T + 'static) -> io::Result<GreenThread<T>> {
-        let location = Location::caller();
+        let location = self.location.unwrap_or(Location::caller());
         let scheduler = try_scheduler()?;
         let class = match self.stack_size {
             None => 0,
