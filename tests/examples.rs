@@ -58,7 +58,9 @@ fn echo_server_echoes_to_several_clients_at_once() {
     let mut first = loop {
         match TcpStream::connect("127.0.0.1:6000") {
             Ok(client) => break client,
-            Err(_) if start.elapsed() < Duration::from_secs(10) => evy::sleep(Duration::from_millis(5)),
+            Err(_) if start.elapsed() < Duration::from_secs(10) => {
+                evy::sleep(Duration::from_millis(5))
+            }
             Err(error) => panic!("{error}; the server: {:?}", server.0.try_wait()),
         }
     };
