@@ -1,4 +1,5 @@
-//! [ureq](::ureq), the HTTP client, on green sockets: `use evy::patched::ureq;` replaces `use ureq;`.
+//! The HTTP client [`ureq`](https://docs.rs/ureq/3.5) on green sockets: `use evy::patched::ureq;` replaces
+//! `use ureq;`.
 //!
 //! All types but [`Agent`] are ureq's own. Requests of many green threads overlap on one OS thread:
 //!
@@ -39,6 +40,8 @@
 //! * `RequestExt` is missing, as its default agent would block: [`run`] and [`Agent::run`] take the same
 //!   requests, [`configure_request`](::ureq::Agent::configure_request) configures them.
 //! * [`Agent::shutdown`] makes every read that waits fail, also that of a body without a length.
+//! * Green threads have stacks of a fixed size. The default one is enough for TLS; a handshake without
+//!   optimisation takes about 128 KiB.
 //! * There are no SOCKS proxies; where one is configured, requests fail.
 //! * A feature of ureq (`json`, `gzip`, `cookies`, …) is switched on by naming it for ureq in your own
 //!   `Cargo.toml`.
