@@ -37,14 +37,15 @@
 //! * An agent is made from a configuration by [`Agent::new_with_config`] or `.into()`.
 //!   [`Config::new_agent`](config::Config::new_agent) is ureq's own and makes an agent that blocks the OS
 //!   thread.
-//! * `RequestExt` is missing, as its default agent would block: [`run`] and [`Agent::run`] take the same
-//!   requests, [`configure_request`](::ureq::Agent::configure_request) configures them.
+//! * `RequestExt` is missing, as its default agent would block: [`run`] and an agent's
+//!   [`run`](::ureq::Agent::run) take the same requests, its
+//!   [`configure_request`](::ureq::Agent::configure_request) configures them.
 //! * [`Agent::shutdown`] makes every read that waits fail, also that of a body without a length.
 //! * Green threads have stacks of a fixed size. The default one is enough for TLS; a handshake without
 //!   optimisation takes about 128 KiB.
 //! * There are no SOCKS proxies; where one is configured, requests fail.
-//! * A feature of ureq (`json`, `gzip`, `cookies`, …) is switched on by naming it for ureq in your own
-//!   `Cargo.toml`.
+//! * Of ureq's features only `rustls` is on. Name ureq in your own `Cargo.toml` for others (`gzip`, which
+//!   is on by default there, `json`, `cookies`, …).
 
 mod agent;
 mod connector;
