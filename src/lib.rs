@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub use evy_green_net::{StopServe, connect, is_shortage, listen, serve};
-pub use evy_pool::{GreenPile, GreenPool};
+pub use evy_pool::{GreenPile, GreenPool, Imap};
 pub use evy_runtime::{
     Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, current, green_local,
     join_all, kill, kill_all, sleep, spawn, spawn_after, spawn_after_local, spawn_n, timeout,
