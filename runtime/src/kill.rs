@@ -111,6 +111,7 @@ impl Scheduler {
             }
             return;
         }
+        self.unwind_may_have_ended();
         if !target.takes_orders() {
             return;
         }
@@ -163,6 +164,7 @@ impl Scheduler {
     pub(crate) fn throw_pending(&self, thread: Thread) {
         // Nothing is passing through: whatever it was has been caught.
         thread.withdraw(Orders::UNWINDS);
+        self.unwind_may_have_ended();
         if thread.orders().contains(Orders::KILL) && thread.masks.get() == 0 {
             self.throw_kill(thread);
         }
@@ -208,6 +210,7 @@ impl Drop for Throw {
         // A newer one may be passing through, or this may be another green thread.
         if thread.thrown.get() == self.0 {
             thread.withdraw(Orders::THROWN);
+            scheduler.unwind_may_have_ended();
         }
     }
 }

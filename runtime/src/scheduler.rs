@@ -441,6 +441,30 @@ impl Scheduler {
         }
     }
 
+    /// An unwind may have ended. If it was the last one, whoever is still counted does not unwind:
+    /// that was not sure when they parked. They get what was ordered meanwhile, for their wait may
+    /// be one for ever.
+    #[inline(always)]
+    pub(crate) fn unwind_may_have_ended(&self) {
+        if self.unwinding.get() > 0 && !panicking() {
+            self.all_clear();
+        }
+    }
+
+    #[cold]
+    fn all_clear(&self) {
+        self.unwinding.set(0);
+        let mut threads = self.blocks.live();
+        threads.push(self.main());
+        for thread in threads.into_iter().filter(|thread| thread.shielded.replace(false)) {
+            if thread.orders().contains(Orders::KILL) && thread.takes_orders() {
+                self.wake(thread, Wake::Kill);
+            } else if thread.has_open_timeout() {
+                self.wake(thread, Wake::Timeout);
+            }
+        }
+    }
+
     /// Runs `park`, which suspends `thread`, as that of one that unwinds: nothing is thrown into it,
     /// and it is counted. So is one of which that is not sure: were it left out, the count could
     /// reach 0 while it is suspended in the middle of a real unwind, and then everybody else would
@@ -451,8 +475,10 @@ impl Scheduler {
         // The deadlock report unwinds out of the park.
         impl Drop for Counted<'_> {
             fn drop(&mut self) {
-                self.0.unwinding.set(self.0.unwinding.get() - 1);
-                self.1.shielded.set(false);
+                // If it is not shielded any more, `all_clear` has counted it out.
+                if self.1.shielded.replace(false) {
+                    self.0.unwinding.set(self.0.unwinding.get() - 1);
+                }
             }
         }
 

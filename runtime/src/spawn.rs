@@ -332,6 +332,8 @@ fn finish<T: 'static>(thread: Thread, result: Result<T, Died>) {
     // No kill is thrown from here on.
     thread.masks.set(1);
     thread.withdraw(Orders::UNWINDS);
+    let scheduler = scheduler();
+    scheduler.unwind_may_have_ended();
     if thread.has_extras() {
         wind_up(thread, result.as_ref().err());
     }
@@ -349,7 +351,7 @@ fn finish<T: 'static>(thread: Thread, result: Result<T, Died>) {
         }
         thread.drop_extras();
         thread.state.set(State::Finished);
-        scheduler().blocks.give_back(place);
+        scheduler.blocks.give_back(place);
         return;
     }
     thread.drop_extras();
@@ -366,7 +368,7 @@ fn finish<T: 'static>(thread: Thread, result: Result<T, Died>) {
     thread.state.set(State::Finished);
     block.thread.set(None);
     if let Some(joiner) = Joiner::of(block) {
-        joiner.wake(scheduler());
+        joiner.wake(scheduler);
     }
 }
 

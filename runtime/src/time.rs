@@ -200,6 +200,7 @@ pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapse
     thread.timeouts.set(frame.outer);
     frame.due.set(false);
     thread.refresh_timeout_order();
+    scheduler.unwind_may_have_ended();
     match result {
         Ok(value) => {
             thread.withdraw(Orders::UNWINDS);
@@ -224,6 +225,11 @@ impl Thread {
         // green thread end innermost first.
         let frame = |frame: NonNull<Frame>| unsafe { frame.as_ref() };
         std::iter::successors(self.timeouts.get().map(frame), move |inner| inner.outer.map(frame))
+    }
+
+    /// Whether a timeout is due that may be thrown where the green thread is.
+    pub(crate) fn has_open_timeout(&self) -> bool {
+        self.frames().any(|frame| frame.due.get() && frame.is_open())
     }
 
     /// Sets the order if and only if a frame is due.

@@ -448,6 +448,65 @@ fn fault_06_a_kill_of_one_that_may_be_unwinding_waits() {
     assert_nothing_is_registered();
 }
 
+/// What was ordered while that was not sure comes when it is, and not only at the next park: the wait
+/// may be one for ever.
+#[test]
+fn fault_06_orders_for_one_that_may_be_unwinding_come_when_it_is_sure() {
+    let _watchdog = Watchdog::new("an order does not arrive");
+    for way in WAYS {
+        let (thread, gate) = suspended(way);
+        let log = Log::new();
+        // Each catches a panic in the window, then parks.
+        let unsure = |work: Box<dyn FnOnce()>| {
+            spawn(move || {
+                assert_eq!(panic_of(|| panic!("caught")), "caught");
+                work();
+            })
+        };
+        let killed = unsure(Box::new(|| sleep(Duration::MAX)));
+        let timed = unsure(Box::new({
+            let log = log.clone();
+            move || {
+                assert!(timeout(MOMENT, || sleep(Duration::MAX)).is_err());
+                log.add("timed out");
+            }
+        }));
+        let due = unsure(Box::new(|| {
+            let result = timeout(HOUR, || timeout(Duration::ZERO, || sleep(MOMENT)));
+            assert!(result.is_ok());
+        }));
+        let (untouched_gate, line) = line();
+        let untouched = unsure(Box::new(move || wait_in(&line)));
+        yield_now();
+        killed.kill();
+        sleep(4 * MOMENT);
+        assert!(!killed.is_finished() && !timed.is_finished() && due.is_finished());
+        gate.wake_one();
+        assert_ended(way, thread);
+        assert!(!panicking());
+        sleep(MOMENT);
+        assert!(killed.is_finished() && timed.is_finished() && !untouched.is_finished());
+        assert!(matches!(killed.wait(), Err(Died::Killed)));
+        timed.wait().unwrap();
+        due.wait().unwrap();
+        assert_eq!(log.take(), ["timed out"]);
+        // From here on who unwinds is sure of it again.
+        let log_in_drop = log.clone();
+        let sure = unwinds(way, move || {
+            let log = log_in_drop.clone();
+            spawn_n(move || log.add("another ran"));
+            yield_now();
+            log_in_drop.add("no yield");
+        });
+        assert_ended(way, sure);
+        yield_now();
+        assert_eq!(log.take(), ["no yield", "another ran"]);
+        untouched_gate.wake_one();
+        untouched.wait().unwrap();
+        assert_nothing_is_registered();
+    }
+}
+
 /// A `timeout` in a destructor says nothing about the unwind outside of it. Taken for the end of that
 /// unwind, the next park would throw a kill into it, and abort.
 #[test]
