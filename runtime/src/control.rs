@@ -19,6 +19,7 @@
 //! the stack: the stack of a finished green thread is free at once, whoever holds the handle.
 
 use std::cell::{Cell, UnsafeCell};
+use std::collections::TryReserveError;
 use std::mem::MaybeUninit;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::Deref;
@@ -304,12 +305,15 @@ pub(crate) struct Blocks {
 const CHUNK: u32 = 256;
 
 impl Blocks {
+    /// Whether there is no block to [`take`](Self::take).
+    #[inline]
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.free.get().is_none()
+    }
+
     #[inline]
     pub(crate) fn take(&self, id: NonZeroU64) -> NonNull<Block> {
-        let free = match self.free.get() {
-            Some(free) => free,
-            None => self.grow(),
-        };
+        let free = self.free.get().expect("the caller has seen to it that there is one");
         // SAFETY: blocks live in boxes that are never moved or dropped before `self`.
         let block = unsafe { free.as_ref() };
         self.free.set(NonNull::new(block.joiner.get().cast_mut().cast()));
@@ -321,28 +325,31 @@ impl Blocks {
         free
     }
 
+    /// Makes another chunk of them.
     #[cold]
-    fn grow(&self) -> NonNull<Block> {
+    pub(crate) fn grow(&self) -> Result<(), TryReserveError> {
         let mut chunks = self.chunks.borrow_mut();
         let first = chunks.len() as u32 * CHUNK;
-        let chunk: Box<[Block]> = (first..first + CHUNK)
-            .map(|index| Block {
-                storage: UnsafeCell::new(MaybeUninit::uninit()),
-                thread: Cell::new(None),
-                id: Cell::new(0),
-                joiner: Cell::new(std::ptr::null()),
-                outcome: Cell::new(Outcome::Taken),
-                detached: Cell::new(true),
-                index,
-            })
-            .collect();
+        let mut chunk = Vec::new();
+        chunks.try_reserve(1)?;
+        chunk.try_reserve_exact(CHUNK as usize)?;
+        chunk.extend((first..first + CHUNK).map(|index| Block {
+            storage: UnsafeCell::new(MaybeUninit::uninit()),
+            thread: Cell::new(None),
+            id: Cell::new(0),
+            joiner: Cell::new(std::ptr::null()),
+            outcome: Cell::new(Outcome::Taken),
+            detached: Cell::new(true),
+            index,
+        }));
+        let chunk: Box<[Block]> = chunk.into_boxed_slice();
         for pair in chunk.windows(2) {
             pair[0].joiner.set((&raw const pair[1]).cast());
         }
         let head = NonNull::from(&chunk[0]);
         chunks.push(chunk);
         self.free.set(Some(head));
-        head
+        Ok(())
     }
 
     /// Takes back a block whose storage is empty and that nobody refers to any more.

@@ -5,7 +5,9 @@
 //! list also lets us see who comes later, and fetch their cache lines early: 96 → 33 ns a yield at
 //! 100,000 green threads.
 
+use std::alloc::{Layout, handle_alloc_error};
 use std::cell::{Cell, UnsafeCell};
+use std::collections::TryReserveError;
 
 use crate::control::Thread;
 
@@ -58,11 +60,11 @@ impl ReadyQueue {
 
     #[inline(always)]
     pub(crate) fn push_back(&self, thread: Thread) {
-        let back = self.back.get();
-        if back.wrapping_sub(self.front.get()) as usize == self.ring().len() {
+        if self.is_full() {
             self.grow();
             return self.push_back_slow(thread);
         }
+        let back = self.back.get();
         self.put(back, thread);
         self.back.set(back.wrapping_add(1));
     }
@@ -75,7 +77,7 @@ impl ReadyQueue {
 
     /// Puts `thread` before all others.
     pub(crate) fn push_front(&self, thread: Thread) {
-        if self.back.get().wrapping_sub(self.front.get()) as usize == self.ring().len() {
+        if self.is_full() {
             self.grow();
         }
         self.front.set(self.front.get().wrapping_sub(1));
@@ -139,20 +141,54 @@ impl ReadyQueue {
             .all(|offset| self.ring()[self.index(front.wrapping_add(offset))].is_none())
     }
 
-    /// Doubles the ring, leaving the holes behind.
+    /// Whether the next push has to make room first.
+    #[inline(always)]
+    pub(crate) fn is_full(&self) -> bool {
+        self.back.get().wrapping_sub(self.front.get()) as usize == self.ring().len()
+    }
+
     #[cold]
     fn grow(&self) {
-        let (front, len) = (self.front.get(), self.ring().len());
-        let queued: Vec<Thread> = (0..len as u32)
-            .filter_map(|offset| self.ring()[self.index(front.wrapping_add(offset))])
-            .collect();
-        // SAFETY: no borrow of the ring is alive here.
-        unsafe { *self.ring.get() = vec![None; len * 2].into_boxed_slice() };
-        self.front.set(0);
-        self.back.set(queued.len() as u32);
-        for (place, thread) in queued.into_iter().enumerate() {
-            self.put(place as u32, thread);
+        if self.make_room().is_err() {
+            // A wake cannot fail.
+            let size = self.ring().len() * 2;
+            let layout = Layout::array::<Option<Thread>>(size).unwrap_or(Layout::new::<Thread>());
+            handle_alloc_error(layout);
         }
+    }
+
+    /// Makes room in a full ring: closes the holes if half of it or more is holes, so that spawns and
+    /// kills in turn do not make it grow, and doubles it otherwise.
+    #[cold]
+    pub(crate) fn make_room(&self) -> Result<(), TryReserveError> {
+        let (front, len) = (self.front.get(), self.ring().len());
+        if self.ring().iter().flatten().count() > len / 2 {
+            let mut larger = Vec::new();
+            larger.try_reserve_exact(len * 2)?;
+            let at = |offset| self.ring()[self.index(front.wrapping_add(offset))];
+            larger.extend((0..len as u32).filter_map(at).map(Some));
+            let queued = larger.len() as u32;
+            larger.resize(len * 2, None);
+            // SAFETY: no borrow of the ring is alive here.
+            unsafe { *self.ring.get() = larger.into_boxed_slice() };
+            self.front.set(0);
+            self.back.set(queued);
+            for place in 0..queued {
+                let thread = self.ring()[place as usize].expect("these were just put there");
+                self.put(place, thread);
+            }
+        } else {
+            let mut back = front;
+            for place in (0..len as u32).map(|offset| front.wrapping_add(offset)) {
+                let index = self.index(place);
+                if let Some(thread) = self.ring()[index].take() {
+                    self.put(back, thread);
+                    back = back.wrapping_add(1);
+                }
+            }
+            self.back.set(back);
+        }
+        Ok(())
     }
 }
 

@@ -246,6 +246,9 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
+    if scheduler.blocks.is_exhausted() || scheduler.ready.is_full() {
+        scheduler.make_room()?;
+    }
     let (place, span) = scheduler.stacks().borrow_mut().take(options.class)?;
     let thread = Thread(place);
     // SAFETY: the slot was just taken: its top is room for a head, aligned, and nobody else's.
@@ -273,6 +276,17 @@ where
 }
 
 impl Scheduler {
+    /// Makes room for what a new green thread needs beside its stack.
+    #[cold]
+    fn make_room(&self) -> io::Result<()> {
+        let blocks = if self.blocks.is_exhausted() { self.blocks.grow() } else { Ok(()) };
+        let room = if self.ready.is_full() { self.ready.make_room() } else { Ok(()) };
+        blocks.and(room).map_err(|error| {
+            let text = format!("no memory for another green thread: {error}");
+            io::Error::new(io::ErrorKind::OutOfMemory, text)
+        })
+    }
+
     /// Queues a new green thread.
     #[inline(always)]
     fn enqueue(&self, block: NonNull<Block>) {

@@ -115,6 +115,8 @@ struct Class {
     chunks: Vec<Chunk>,
     /// Slots of the last chunk that were handed out once.
     carved: usize,
+    /// Slots of all chunks that were.
+    slots: usize,
     /// Finished stacks, the warmest last.
     free: Vec<Slot>,
     /// The first `cold` of the free ones have been given back to the system.
@@ -239,6 +241,7 @@ impl Class {
             stride: pages * page,
             chunks: Vec::new(),
             carved: 0,
+            slots: 0,
             free: Vec::new(),
             cold: 0,
             examined: 0,
@@ -249,6 +252,11 @@ impl Class {
     /// A slot that was never used, with its guard put up.
     #[cold]
     fn carve(&mut self, guards: &mut Guards) -> io::Result<Slot> {
+        // To give it back needs no memory then. None is free now.
+        self.free.try_reserve(self.slots + 1).map_err(|error| {
+            let text = format!("no memory for another stack: {error}");
+            io::Error::new(io::ErrorKind::OutOfMemory, text)
+        })?;
         let room =
             self.chunks.last().is_some_and(|chunk| (self.carved + 1) * self.stride <= chunk.len);
         if !room {
@@ -264,6 +272,7 @@ impl Class {
         std::mem::forget(ValgrindStackRegistration::new(limit.as_ptr(), self.stride));
         let colour = (self.carved * 7) % COLOURS;
         self.carved += 1;
+        self.slots += 1;
         Ok(Slot::new(limit.as_ptr().expose_provenance(), colour))
     }
 
