@@ -259,6 +259,8 @@ impl Hub {
         direction: Direction,
         owner: Owner,
     ) -> io::Result<SourceKey> {
+        // A socket that was dropped on another OS thread may have had this number.
+        self.free_forgotten();
         let fd = fd.as_raw_fd();
         let (key, is_new) = match self.sources.find(fd) {
             Some(key) => (key, false),
@@ -285,6 +287,14 @@ impl Hub {
         match self.sources.interest(key) {
             Readiness::NONE => self.deregister(key),
             _ => drop(self.rearm(key)),
+        }
+    }
+
+    fn free_forgotten(&mut self) {
+        if self.remote.has_messages() {
+            for key in self.remote.take_forgotten() {
+                self.sources.remove(key);
+            }
         }
     }
 

@@ -107,6 +107,19 @@ impl Remote {
         std::mem::take(&mut self.queue())
     }
 
+    /// Takes out which descriptors are to be forgotten, and leaves the rest for the next turn.
+    pub(crate) fn take_forgotten(&self) -> Vec<SourceKey> {
+        let mut forgotten = Vec::new();
+        self.queue().retain(|message| match message {
+            Message::Wake(_) => true,
+            Message::Forget(key) => {
+                forgotten.push(*key);
+                false
+            }
+        });
+        forgotten
+    }
+
     /// Ends the hub for the others: what is sent from now on goes nowhere. A hub that is dropped does
     /// it by itself.
     pub fn end(&self) {

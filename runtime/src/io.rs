@@ -131,6 +131,9 @@ impl GreenFd {
         shut_down(self.as_fd());
         let Some(scheduler) = current_scheduler() else { return };
         if let Known::Here(key) = self.known_to(scheduler) {
+            // Who is woken finds it closed; in a line, who leaves wakes the next.
+            let both = Readiness::READABLE | Readiness::WRITABLE;
+            scheduler.hub.borrow_mut().set_readiness(key, both);
             for direction in Direction::BOTH {
                 wake_first(scheduler, key, direction);
             }
@@ -178,7 +181,7 @@ impl GreenFd {
     ) -> io::Result<T> {
         let scheduler = try_scheduler()?;
         scheduler.count_operation();
-        let mut turn = Turn { attempt, deadline: None, comes_first: false };
+        let mut turn = Turn { attempt, deadline: None, place: None };
         loop {
             if self.is_closed() {
                 return Err(closed());
@@ -186,17 +189,14 @@ impl GreenFd {
             let known = self.known_to(scheduler);
             if let Known::Here(key) = known {
                 if !turn.may_call(scheduler, key) {
-                    turn.comes_first = self.wait_here(scheduler, key, &mut turn)?;
+                    self.wait_here(scheduler, key, &mut turn)?;
                     continue;
                 }
                 let bit = attempt.direction.bit();
                 scheduler.hub.borrow_mut().clear_readiness(key, bit);
                 let result = call(self.as_fd());
                 match settle(scheduler, key, bit, result, &drained) {
-                    Some(result) => {
-                        turn.invite_next(scheduler, key);
-                        return result;
-                    }
+                    Some(result) => return result,
                     None => continue,
                 }
             }
@@ -238,24 +238,28 @@ impl GreenFd {
         Ok(())
     }
 
-    /// Waits on the owner hub; `true`, for this green thread is the first in line when it returns.
-    fn wait_here(
+    /// Waits on the owner hub.
+    fn wait_here<'a>(
         &self,
-        scheduler: &Scheduler,
+        scheduler: &'a Scheduler,
         key: SourceKey,
-        turn: &mut Turn,
-    ) -> io::Result<bool> {
+        turn: &mut Turn<'a>,
+    ) -> io::Result<()> {
         let thread = scheduler.current();
         let Attempt { direction, company, .. } = turn.attempt;
         if panicking() && scheduler.unwinding(thread) == Unwinding::Yes {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let deadline = turn.deadline(scheduler);
-        if !turn.comes_first {
-            let waiting = scheduler.hub.borrow_mut().wait(key, direction, thread.owner(), company);
-            waiting.map_err(|busy| already_waiting(busy.holder, thread, direction))?;
-        }
-        let line = Line { scheduler, key, direction, thread, company, stays: false };
+        let place = match turn.place.take() {
+            Some(place) => place,
+            None => {
+                let waiting =
+                    scheduler.hub.borrow_mut().wait(key, direction, thread.owner(), company);
+                waiting.map_err(|busy| already_waiting(busy.holder, thread, direction))?;
+                Place { scheduler, key, direction, thread, company }
+            }
+        };
         let reason = match direction {
             Direction::Read => Reason::read(self.as_fd()),
             Direction::Write => Reason::write(self.as_fd()),
@@ -264,31 +268,29 @@ impl GreenFd {
             return Err(io::ErrorKind::TimedOut.into());
         }
         if company == Company::Queue {
-            // It keeps its place until its call has succeeded.
-            line.stay();
-            return Ok(true);
+            turn.place = Some(place);
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Waits with a one-shot registration in this OS thread's hub.
     #[cold]
-    fn wait_elsewhere(&self, scheduler: &Scheduler, turn: &mut Turn) -> io::Result<()> {
+    fn wait_elsewhere(&self, scheduler: &Scheduler, turn: &mut Turn<'_>) -> io::Result<()> {
         let deadline = turn.deadline(scheduler);
         wait_one_shot(scheduler, self.as_fd(), turn.attempt.direction, deadline)
     }
 }
 
 /// One call's way through a [`GreenFd`].
-struct Turn {
+struct Turn<'a> {
     attempt: Attempt,
     /// Read from the clock at the first wait; `Some(None)` is never.
     deadline: Option<Option<u64>>,
-    /// It stands first in the line for the descriptor, and stays there while it tries.
-    comes_first: bool,
+    /// In a queue: it stands first in line, and stays there until the call is over.
+    place: Option<Place<'a>>,
 }
 
-impl Turn {
+impl Turn<'_> {
     fn deadline(&mut self, scheduler: &Scheduler) -> Option<u64> {
         let timeout = self.attempt.timeout;
         *self
@@ -303,25 +305,8 @@ impl Turn {
         let Attempt { direction, company, .. } = self.attempt;
         hub.readiness(key).intersects(direction.bit())
             && (company == Company::Alone
-                || self.comes_first
+                || self.place.is_some()
                 || hub.first_waiter(key, direction).is_none())
-    }
-
-    /// The call is over: leaves the line, and wakes the next in it if more may be there.
-    #[inline]
-    fn invite_next(&self, scheduler: &Scheduler, key: SourceKey) {
-        if self.attempt.company == Company::Queue {
-            let thread = scheduler.current();
-            let direction = self.attempt.direction;
-            leave(scheduler, key, direction, thread);
-        }
-    }
-}
-
-fn leave(scheduler: &Scheduler, key: SourceKey, direction: Direction, thread: Thread) {
-    scheduler.hub.borrow_mut().unwait(key, direction, thread.owner());
-    if scheduler.hub.borrow().readiness(key).intersects(direction.bit()) {
-        wake_first(scheduler, key, direction);
     }
 }
 
@@ -364,31 +349,26 @@ fn settle<T>(
     }
 }
 
-/// A place in the line for a descriptor, left however the wait ends.
-struct Line<'a> {
+/// A place in the line for a descriptor, left however the wait or the call ends: by its success, an
+/// error, a close or an unwind.
+struct Place<'a> {
     scheduler: &'a Scheduler,
     key: SourceKey,
     direction: Direction,
     thread: Thread,
     company: Company,
-    stays: bool,
 }
 
-impl Line<'_> {
-    fn stay(mut self) {
-        self.stays = true;
-    }
-}
-
-impl Drop for Line<'_> {
+impl Drop for Place<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.stays {
-        } else if self.company == Company::Queue {
-            // An event may have been meant for this one: the next gets it.
-            leave(self.scheduler, self.key, self.direction, self.thread);
-        } else {
-            self.scheduler.hub.borrow_mut().unwait(self.key, self.direction, self.thread.owner());
+        let Self { scheduler, key, direction, thread, company } = *self;
+        scheduler.hub.borrow_mut().unwait(key, direction, thread.owner());
+        // What is ready may have been meant for this one: the next gets it.
+        if company == Company::Queue
+            && scheduler.hub.borrow().readiness(key).intersects(direction.bit())
+        {
+            wake_first(scheduler, key, direction);
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_macros, unused_imports, reason = "each test file uses a part of it")]
 
 use std::net::SocketAddr;
+pub(crate) use std::net::TcpStream as StdStream;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
