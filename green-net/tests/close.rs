@@ -111,7 +111,9 @@ fn fault_2_a_listener_that_is_closed_wakes_everybody_in_line() {
         .collect();
     let_all_park();
     listener.close();
+    util::yield_often();
     for acceptor in acceptors {
+        assert!(acceptor.is_finished(), "at once, without a look at what the system says");
         assert_eq!(soon(|| acceptor.wait()).unwrap(), Some(ErrorKind::NotConnected));
     }
     assert_eq!(kind(listener.accept()), Some(ErrorKind::NotConnected));

@@ -71,11 +71,17 @@ pub(crate) fn soon<T>(f: impl FnOnce() -> T) -> T {
     evy_runtime::timeout(FOR_EVER, f).expect("this hangs")
 }
 
-/// Lets every green thread run until all of them are parked.
+/// Lets every green thread run until all of them are parked, and the hub look at the system once, so
+/// that events which come with a registration are behind it.
 pub(crate) fn let_all_park() {
-    for _ in 0..10 {
-        evy_runtime::yield_now();
-    }
+    yield_often();
+    evy_runtime::sleep(Duration::from_nanos(1));
+    yield_often();
+}
+
+/// Lets the others run, without a look at the system.
+pub(crate) fn yield_often() {
+    (0..10).for_each(|_| evy_runtime::yield_now());
 }
 
 /// Looks again and again, letting the other green threads run, until `done`.

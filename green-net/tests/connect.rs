@@ -1,0 +1,199 @@
+//! Connecting: FAULTS row 38, Semantics E 85.
+
+mod util;
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use evy_green_net::{TcpListener, TcpStream, connect};
+use evy_runtime::{spawn, timeout};
+use util::{alone, blackhole, let_all_park, refused, same_as_std, seen, soon};
+
+same_as_std! {
+    fn malformed_addresses_are_invalid_input() -> Vec<Result<(), (ErrorKind, Option<i32>)>> {
+        [
+            "", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:port", "127.0.0.1:65536", "127.0.0.1:-1",
+            "[::1]", "localhost", "127.0.0.1:80 ",
+        ]
+        .into_iter()
+        .map(|address| seen(TcpStream::connect(address).map(drop)))
+        .chain([seen(TcpStream::connect(&[] as &[SocketAddr]).map(drop))])
+        .collect()
+    }
+
+    fn fault_38_errors_of_the_network_come_as_they_are() -> Vec<(ErrorKind, Option<i32>)> {
+        let (_keep, nobody) = refused();
+        let broadcast = "255.255.255.255:9".parse().unwrap();
+        let second = Duration::from_secs(1);
+        vec![
+            seen(TcpStream::connect(nobody)).unwrap_err(),
+            seen(TcpStream::connect_timeout(&nobody, second)).unwrap_err(),
+            seen(TcpStream::connect(broadcast)).unwrap_err(),
+            seen(TcpStream::connect_timeout(&broadcast, second)).unwrap_err(),
+            seen(TcpStream::connect_timeout(&nobody, Duration::ZERO)).unwrap_err(),
+        ]
+    }
+
+    fn fault_38_an_address_that_never_answers_times_out() -> (ErrorKind, bool) {
+        let hole = blackhole();
+        let time = Duration::from_millis(50);
+        let start = Instant::now();
+        let error = TcpStream::connect_timeout(&hole.address, time).unwrap_err();
+        (error.kind(), start.elapsed() >= time)
+    }
+
+    fn addresses_are_tried_in_turn_and_the_last_error_counts() -> Vec<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let good = listener.local_addr().unwrap();
+        let (_keep, nobody) = refused();
+        let broadcast: SocketAddr = "255.255.255.255:9".parse().unwrap();
+        let peer = |addresses: &[SocketAddr]| match TcpStream::connect(addresses) {
+            Ok(stream) => (stream.peer_addr().unwrap() == good).to_string(),
+            Err(error) => error.kind().to_string(),
+        };
+        vec![
+            peer(&[nobody, broadcast, good]),
+            peer(&[good, nobody]),
+            peer(&[broadcast, nobody]),
+            peer(&[nobody, broadcast]),
+        ]
+    }
+}
+
+/// FAULTS row 38.
+#[test]
+fn fault_38_others_run_while_one_connects() {
+    let hole = blackhole();
+    let address = hole.address;
+    let waiting = spawn(move || TcpStream::connect_timeout(&address, util::FOR_EVER));
+    let_all_park();
+    assert!(!waiting.is_finished());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = soon(|| connect(listener.local_addr().unwrap())).unwrap();
+    assert_eq!(soon(|| listener.accept()).unwrap().1, client.local_addr().unwrap());
+    waiting.kill();
+}
+
+#[test]
+fn the_timeout_of_a_connect_is_not_left_on_the_stream() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(7)).unwrap();
+    assert_eq!(stream.read_timeout().unwrap(), None);
+    assert_eq!(stream.write_timeout().unwrap(), None);
+}
+
+/// FAULTS row 38.
+#[test]
+fn fault_38_a_connect_that_is_cancelled_closes_its_descriptor() {
+    alone("fault_38_a_connect_that_is_cancelled_closes_its_descriptor", || {
+        let hole = blackhole();
+        let address = hole.address;
+        evy_runtime::yield_now();
+        let before = util::descriptors();
+        for round in 0..30 {
+            let connecting = spawn(move || TcpStream::connect(address));
+            let_all_park();
+            assert_eq!(util::descriptors(), before + 1);
+            connecting.kill();
+            assert!(connecting.wait().is_err());
+            let time = Duration::from_millis(1);
+            match round % 3 {
+                0 => assert!(timeout(time, || TcpStream::connect(address)).is_err()),
+                1 => assert!(TcpStream::connect_timeout(&address, time).is_err()),
+                _ => assert!(TcpStream::connect_timeout(&address, Duration::ZERO).is_err()),
+            }
+            assert_eq!(util::descriptors(), before);
+        }
+        let (_keep, nobody) = refused();
+        let before = util::descriptors();
+        assert!(connect(nobody).is_err());
+        assert_eq!(util::descriptors(), before);
+    });
+}
+
+#[test]
+fn a_thousand_connects_at_once_all_succeed() {
+    assert!(util::limit_descriptors(20_000) > 2_500, "this test takes 2,000 descriptors");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = spawn(move || listener.incoming().take(1000).collect::<Result<Vec<_>, _>>());
+    let clients: Vec<_> = (0..1000).map(|_| spawn(move || connect(address))).collect();
+    let clients = soon(|| evy_runtime::join_all(clients));
+    assert!(clients.into_iter().all(|client| client.unwrap().is_ok()));
+    assert_eq!(soon(|| server.wait()).unwrap().unwrap().len(), 1000);
+}
+
+/// A network of our own, with nothing but `lo` and these ports for outgoing connections; `false`
+/// where the system does not let us have one.
+fn alone_with_ports(name: &str, ports: &str, f: impl FnOnce()) {
+    if !util::is_child() {
+        let test = util::child_command(name);
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-r", "-n"]).arg(test.get_program()).args(test.get_args());
+        for (variable, value) in test.get_envs() {
+            unshare.env(variable, value.expect("it is set"));
+        }
+        let possible = Command::new("unshare").args(["-r", "-n", "true"]).status();
+        if !possible.is_ok_and(|status| status.success()) {
+            return eprintln!("no network namespaces here: nothing was tested");
+        }
+        return util::assert_success(unshare.output().unwrap());
+    }
+    let lo_up = || {
+        // SAFETY: the request is all zeroes, which is valid, but for what is set here, and lives
+        // through the call.
+        unsafe {
+            let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+            let mut request: libc::ifreq = std::mem::zeroed();
+            request.ifr_name[0] = b'l' as libc::c_char;
+            request.ifr_name[1] = b'o' as libc::c_char;
+            request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+            let result = libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw const request);
+            libc::close(socket);
+            result
+        }
+    };
+    assert_eq!(lo_up(), 0);
+    std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", ports).unwrap();
+    f();
+}
+
+/// FAULTS row 38: with one port to connect from, TCP's simultaneous open connects it to itself.
+#[test]
+fn fault_38_nobody_is_connected_to_himself() {
+    alone_with_ports("fault_38_nobody_is_connected_to_himself", "40000 40000", || {
+        let address: SocketAddr = "127.0.0.1:40000".parse().unwrap();
+        let stds = std::net::TcpStream::connect(address).unwrap();
+        assert_eq!(stds.local_addr().unwrap(), stds.peer_addr().unwrap());
+        socket2::SockRef::from(&stds).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(stds);
+        let error = soon(|| connect(address)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+/// FAULTS row 47.
+#[test]
+fn fault_47_when_the_ports_are_used_up_a_connect_says_so() {
+    let name = "fault_47_when_the_ports_are_used_up_a_connect_says_so";
+    alone_with_ports(name, "40000 40009", || {
+        let listener = TcpListener::bind("127.0.0.1:30000").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut streams: Vec<_> = (0..10).map(|_| connect(address).unwrap()).collect();
+        let start = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(connect(address).unwrap_err().kind(), ErrorKind::AddrNotAvailable);
+        }
+        assert!(start.elapsed() < Duration::from_secs(5));
+        // A reset leaves no port in TIME_WAIT.
+        let last = streams.pop().unwrap();
+        socket2::SockRef::from(&last).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(last);
+        connect(address).unwrap();
+    });
+}
+
+util::and_all_of_them_again!();

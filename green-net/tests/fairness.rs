@@ -1,0 +1,194 @@
+//! Who is always ready does not keep the others waiting: FAULTS rows 15 and 16, Semantics E 89 and 90.
+
+mod util;
+
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use evy_runtime::{sleep, spawn, yield_now};
+use util::{green_pair, let_all_park, pair, soon};
+
+/// Echoes of one byte through two ends in the same hands: no call of it ever has to wait.
+fn flood(rounds: impl Iterator) {
+    let (ours, theirs) = green_pair();
+    let mut byte = [7];
+    for _ in rounds {
+        (&ours).write_all(&byte).unwrap();
+        (&theirs).read_exact(&mut byte).unwrap();
+    }
+}
+
+#[test]
+fn fault_15_every_128_operations_the_others_get_their_turn() {
+    const TURNS: u64 = 200;
+    let turns = Rc::new(Cell::new(0));
+    let over = Rc::new(Cell::new(false));
+    let counter = spawn({
+        let (turns, over) = (Rc::clone(&turns), Rc::clone(&over));
+        move || {
+            while !over.get() {
+                turns.set(turns.get() + 1);
+                yield_now();
+            }
+        }
+    });
+    let flooder = spawn(|| flood(0..TURNS * 128 / 2));
+    flooder.wait().unwrap();
+    over.set(true);
+    counter.wait().unwrap();
+    assert!(turns.get() >= TURNS - 1, "{} turns in {TURNS} times 128 operations", turns.get());
+}
+
+#[test]
+fn fault_15_timers_and_sockets_go_on_beside_an_echo_that_is_always_ready() {
+    const SLEEPERS: usize = 100;
+    let over = Rc::new(Cell::new(false));
+    let flooder = spawn({
+        let over = Rc::clone(&over);
+        move || flood(std::iter::repeat(()).take_while(|()| !over.get()))
+    });
+    let late: Vec<_> = (0..SLEEPERS)
+        .map(|_| {
+            spawn(|| {
+                let start = Instant::now();
+                sleep(Duration::from_millis(10));
+                start.elapsed() - Duration::from_millis(10)
+            })
+        })
+        .collect();
+    // Semantics E 89: a 10 ms timer comes within 20. By the median, for the machine may be busy.
+    let mut late: Vec<_> =
+        late.into_iter().map(|sleeper| soon(|| sleeper.wait()).unwrap()).collect();
+    late.sort();
+    assert!(late[SLEEPERS / 2] < Duration::from_millis(10), "late by {:?}", late[SLEEPERS / 2]);
+
+    // A socket that becomes ready is noticed too, again and again.
+    let (ours, mut theirs) = pair();
+    let peer = std::thread::spawn(move || {
+        for n in 0..100 {
+            theirs.write_all(&[n]).unwrap();
+            theirs.read_exact(&mut [0]).unwrap();
+        }
+    });
+    soon(|| evy_green_net::copy(&ours, &ours)).unwrap();
+    peer.join().unwrap();
+    assert!(!flooder.is_finished());
+    over.set(true);
+    flooder.wait().unwrap();
+}
+
+/// Semantics E 89.
+#[test]
+fn clients_that_push_hard_at_one_server_all_get_on() {
+    const CLIENTS: usize = 5;
+    const ENOUGH: usize = 4 << 20;
+    let received: Rc<[Cell<usize>]> = (0..CLIENTS).map(|_| Cell::new(0)).collect();
+    let mut threads = Vec::new();
+    for n in 0..CLIENTS {
+        let (client, server) = green_pair();
+        threads.push(spawn(move || {
+            let block = [0; 1 << 14];
+            while (&client).write_all(&block).is_ok() {}
+        }));
+        let received = Rc::clone(&received);
+        threads.push(spawn(move || {
+            let mut buffer = [0; 1 << 14];
+            loop {
+                let count = (&server).read(&mut buffer).unwrap();
+                received[n].set(received[n].get() + count);
+            }
+        }));
+    }
+    let counts = || received.iter().map(Cell::get);
+    soon(|| {
+        while counts().max() < Some(ENOUGH) {
+            yield_now();
+        }
+    });
+    let least = counts().min().unwrap();
+    assert!(least >= ENOUGH / 8, "one got {least} of {ENOUGH}: {:?}", counts().collect::<Vec<_>>());
+    threads.iter().for_each(|thread| thread.kill());
+}
+
+/// Semantics E 90.
+#[test]
+fn a_loop_of_yields_does_not_starve_sockets() {
+    let (ours, mut theirs) = pair();
+    let reader = spawn(move || (&ours).read(&mut [0; 8]).unwrap());
+    let_all_park();
+    let waiting = Rc::new(reader);
+    theirs.write_all(b"x").unwrap();
+    let start = Instant::now();
+    while !waiting.is_finished() {
+        yield_now();
+        assert!(start.elapsed() < util::FOR_EVER, "it is never looked at");
+    }
+}
+
+/// Semantics E 90: nor do many of them.
+#[test]
+fn many_loops_of_yields_do_not_starve_sockets_and_timers() {
+    let over = Rc::new(Cell::new(false));
+    let loops: Vec<_> = (0..100)
+        .map(|_| {
+            let over = Rc::clone(&over);
+            spawn(move || {
+                while !over.get() {
+                    yield_now();
+                }
+            })
+        })
+        .collect();
+    let (ours, mut theirs) = pair();
+    let echo = spawn(move || evy_green_net::copy(&ours, &ours));
+    let peer = std::thread::spawn(move || {
+        for n in 0..50 {
+            theirs.write_all(&[n]).unwrap();
+            theirs.read_exact(&mut [0]).unwrap();
+        }
+    });
+    assert_eq!(soon(|| echo.wait()).unwrap().unwrap(), 50);
+    soon(|| sleep(Duration::from_millis(1)));
+    peer.join().unwrap();
+    over.set(true);
+    loops.into_iter().for_each(|each| each.wait().unwrap());
+}
+
+/// FAULTS row 16: writers to peers that do not read park, and what they hold is bounded.
+#[test]
+fn fault_16_peers_that_stop_reading_hold_up_nobody_else() {
+    const SLOW: usize = 200;
+    assert!(util::limit_descriptors(20_000) > 1_000);
+    let mut peers = Vec::new();
+    let writers: Vec<_> = (0..SLOW)
+        .map(|_| {
+            let (ours, theirs) = pair();
+            socket2::SockRef::from(&ours).set_send_buffer_size(4096).unwrap();
+            peers.push(theirs);
+            spawn(move || {
+                ours.set_write_timeout(Some(Duration::from_millis(50)))?;
+                let block = [0; 4096];
+                (0..).try_for_each(|_: u64| (&ours).write_all(&block))
+            })
+        })
+        .collect();
+    let_all_park();
+    let (ours, mut theirs) = pair();
+    let echo = spawn(move || evy_green_net::copy(&ours, &ours));
+    let client = std::thread::spawn(move || {
+        for _ in 0..100 {
+            theirs.write_all(b"ping").unwrap();
+            theirs.read_exact(&mut [0; 4]).unwrap();
+        }
+    });
+    assert_eq!(soon(|| echo.wait()).unwrap().unwrap(), 400);
+    client.join().unwrap();
+    for writer in writers {
+        let error = soon(|| writer.wait()).unwrap().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    }
+}
+
+util::and_all_of_them_again!();
