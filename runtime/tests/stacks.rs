@@ -232,10 +232,14 @@ fn resident() -> usize {
     pages * 4096
 }
 
-/// Sleeps long enough for all that is free to be given back, a millisecond of it before each sleep of
-/// the hub: 10,000 stacks take some 30 ms.
+/// Sleeps until all that is free has been given back, a millisecond of it before each sleep of the hub:
+/// until it does not become less any more.
 fn settle() {
-    sleep(Duration::from_millis(300));
+    let mut before = usize::MAX;
+    while resident() < before {
+        before = resident();
+        sleep(Duration::from_millis(100));
+    }
 }
 
 const MIB: usize = 1024 * 1024;

@@ -20,6 +20,9 @@ use util::{
 
 const MOMENT: Duration = Duration::from_millis(2);
 
+/// So much longer that what takes next to no time is done before, also on a busy machine.
+const LONGER: Duration = Duration::from_millis(300);
+
 /// Keeps the OS thread busy until a deadline that is `MOMENT` away has passed for sure.
 fn let_a_moment_pass() {
     let start = Instant::now();
@@ -166,7 +169,7 @@ fn of_nested_ones_that_are_due_at_once_the_outermost_comes_out() {
 #[test]
 fn an_outer_one_still_fires_after_an_inner_one_has() {
     let log = Log::new();
-    let outer = timeout(2 * MOMENT, || {
+    let outer = timeout(LONGER, || {
         assert!(timeout(MOMENT, || sleep(HOUR)).is_err());
         assert_eq!(timeout(HOUR, || 1), Ok(1));
         log.add("goes on");
@@ -351,7 +354,7 @@ fn fault_06_an_outer_one_waits_for_the_unwind_of_an_inner_one() {
     let thread = spawn({
         let log = log.clone();
         move || {
-            timeout(2 * MOMENT, || {
+            timeout(LONGER, || {
                 let inner = timeout(MOMENT, || {
                     let _guard = OnDrop(|| wait_in(&line));
                     sleep(HOUR);
@@ -362,7 +365,7 @@ fn fault_06_an_outer_one_waits_for_the_unwind_of_an_inner_one() {
             })
         }
     });
-    sleep(4 * MOMENT);
+    sleep(LONGER + MOMENT);
     assert_eq!(gate.len(), 1);
     gate.wake_one();
     assert!(thread.wait().unwrap().is_err());
@@ -416,7 +419,7 @@ fn equal_deadlines_fire_in_order_and_later_ones_later() {
     let order = Rc::new(RefCell::new(Vec::new()));
     let (ours, _theirs) = UnixStream::pair().unwrap();
     let ours = Rc::new(ours);
-    let early = Instant::now() + MOMENT;
+    let early = Instant::now() + LONGER;
     let threads: Vec<_> = (0..200)
         .map(|n| {
             let (order, ours) = (Rc::clone(&order), Rc::clone(&ours));
