@@ -109,6 +109,9 @@ pub(crate) struct Head {
     orders: Cell<u8>,
     /// It is suspended where nothing may be thrown into it: it is or may be unwinding.
     pub(crate) shielded: Cell<bool>,
+    /// The address down to which its stack was in use when it was last suspended: a hint of what to
+    /// fetch before it runs again.
+    pub(crate) top: Cell<usize>,
     // The first cache line ends here.
     pub(crate) block: Cell<Option<NonNull<Block>>>,
     /// What it waits for, and since which reading of the clock: for reports.
@@ -142,6 +145,7 @@ impl Head {
             wake: Cell::new(Wake::Run),
             orders: Cell::new(0),
             shielded: Cell::new(false),
+            top: Cell::new(0),
             block: Cell::new(None),
             reason: Cell::new(Reason::START),
             since: Cell::new(0),

@@ -29,7 +29,7 @@ use corosensei::CoroutineResult;
 use evy_hub::{Clock, Due, Hub, Owner};
 
 use crate::control::{Blocks, Head, Orders, State, Thread, Wake};
-use crate::ready_queue::ReadyQueue;
+use crate::ready_queue::{ReadyQueue, stack_top};
 use crate::stack::Stacks;
 use crate::{deadlock, local, overflow, panic_hook, time};
 
@@ -254,6 +254,7 @@ impl Scheduler {
     /// returns (9 → 36 ns).
     #[inline(always)]
     pub(crate) fn suspend(&self, thread: Thread) -> Wake {
+        thread.top.set(stack_top());
         let yielder = thread.yielder.get();
         if yielder.is_null() {
             return self.run_until_main_is_woken();
