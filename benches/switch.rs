@@ -37,18 +37,21 @@ fn main() -> io::Result<()> {
 
     let mut stopwatch = Stopwatch::new(only);
     stopwatch.add("the bare pair again", None, || Box::new(bare::switch_there_and_back()));
-    for (threads, goal) in [(2, 10.0), (1_000, 12.0), (100_000, 30.0)] {
+    for (threads, goal) in [(2, 10.0), (1_000, 12.0)] {
         let ring = || Ring::new(threads, yield_now).operation();
         stopwatch.add(format!("yield_now, {threads}"), Some(goal), ring);
     }
     for threads in [2, 1_000] {
-        let step = || {
-            black_box(outer(black_box(1)));
-        };
-        let ring = || Ring::new(threads, step).operation();
+        let ring = || Ring::new(threads, through_three_frames).operation();
         stopwatch.add(format!("yield_now, {threads}, through three frames"), Some(45.0), ring);
     }
     stopwatch.add("timeout of nothing", None, || Box::new(timeouts()));
+
+    stopwatch.baseline("a line of each of as many pages", Box::new(bare::walk(100_000)));
+    stopwatch.add("yield_now, 100000", Some(30.0), || Ring::new(100_000, yield_now).operation());
+    stopwatch.add("yield_now, 100000, through three frames", None, || {
+        Ring::new(100_000, through_three_frames).operation()
+    });
 
     stopwatch.baseline("mpsc, OS threads", Box::new(ping_pong()));
     stopwatch.add("park and wake, there and back", None, || Box::new(hand_over()));
@@ -137,6 +140,10 @@ impl Ring {
 #[inline(always)]
 fn wait(list: &WaitList) {
     let _ = list.wait(TURN, None, || ());
+}
+
+fn through_three_frames() {
+    black_box(outer(black_box(1)));
 }
 
 #[inline(never)]

@@ -47,12 +47,13 @@ struct Sampler<'a> {
 }
 
 impl<'a> Sampler<'a> {
-    /// Finds out how often the operation fits into a sample; it must be worth `step` times at least.
+    /// Finds out how often the operation fits into a sample, once it is warm.
     fn new(mut operation: Operation<'a>) -> Self {
         let mut times = 1;
         loop {
+            operation(times);
             let took = operation(times);
-            if took >= SAMPLE / 4 || times > 1 << 40 {
+            if took >= SAMPLE / 4 {
                 let scale = SAMPLE.as_secs_f64() / took.as_secs_f64();
                 return Self { operation, times: (times as f64 * scale).ceil() as u64 };
             }
