@@ -30,7 +30,7 @@ fn is_busy<T>(result: io::Result<T>, names: [&str; 2]) {
 }
 
 #[test]
-fn fault_3_a_second_reader_is_refused_and_the_first_gets_the_data() {
+fn fault_03_a_second_reader_is_refused_and_the_first_gets_the_data() {
     let (ours, mut theirs) = pair();
     let ours = Rc::new(ours);
     let first = named("the first", &ours, |mut stream| {
@@ -51,7 +51,7 @@ fn fault_3_a_second_reader_is_refused_and_the_first_gets_the_data() {
 }
 
 #[test]
-fn fault_3_a_second_writer_is_refused_and_the_first_goes_on() {
+fn fault_03_a_second_writer_is_refused_and_the_first_goes_on() {
     const ALL: usize = 1 << 23;
     let (ours, mut theirs) = pair();
     let ours = Rc::new(ours);

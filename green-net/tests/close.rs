@@ -28,7 +28,7 @@ fn kind<T>(result: io::Result<T>) -> Option<ErrorKind> {
 
 /// Semantics E 82, FAULTS row 2.
 #[test]
-fn fault_2_a_close_on_the_same_hub_wakes_who_waits_at_once() {
+fn fault_02_a_close_on_the_same_hub_wakes_who_waits_at_once() {
     for (name, call) in CALLS {
         let (ours, _theirs) = pair();
         let ours = Rc::new(ours);
@@ -53,7 +53,7 @@ fn fault_2_a_close_on_the_same_hub_wakes_who_waits_at_once() {
 
 /// Semantics E 82, FAULTS row 2.
 #[test]
-fn fault_2_a_close_from_another_os_thread_wakes_who_waits() {
+fn fault_02_a_close_from_another_os_thread_wakes_who_waits() {
     for (name, call) in CALLS {
         for has_hub in [false, true] {
             let (ours, _theirs) = pair();
@@ -77,7 +77,7 @@ fn fault_2_a_close_from_another_os_thread_wakes_who_waits() {
 
 /// FAULTS row 2: the waiter has a one-shot registration, in another hub than the owner's.
 #[test]
-fn fault_2_a_close_on_the_owners_hub_wakes_who_waits_on_another() {
+fn fault_02_a_close_on_the_owners_hub_wakes_who_waits_on_another() {
     for (name, call) in CALLS {
         let (ours, _theirs) = pair();
         ours.set_read_timeout(Some(std::time::Duration::from_millis(1))).unwrap();
@@ -100,7 +100,7 @@ fn fault_2_a_close_on_the_owners_hub_wakes_who_waits_on_another() {
 
 /// Semantics E 82, FAULTS row 2.
 #[test]
-fn fault_2_a_listener_that_is_closed_wakes_everybody_in_line() {
+fn fault_02_a_listener_that_is_closed_wakes_everybody_in_line() {
     let listener = Rc::new(listen("127.0.0.1:0").unwrap());
     let address = listener.local_addr().unwrap();
     let acceptors: Vec<GreenThread<_>> = (0..5)
@@ -127,7 +127,7 @@ fn fault_2_a_listener_that_is_closed_wakes_everybody_in_line() {
 
 /// Semantics E 82, FAULTS row 2.
 #[test]
-fn fault_2_a_listener_that_is_closed_elsewhere_wakes_everybody_in_line() {
+fn fault_02_a_listener_that_is_closed_elsewhere_wakes_everybody_in_line() {
     let listener = Arc::new(listen("127.0.0.1:0").unwrap());
     let waiting = util::os_thread();
     let closer = std::thread::spawn({
@@ -170,8 +170,8 @@ fn a_close_ends_the_waits_of_clones_too() {
 
 /// FAULTS row 1, Semantics E 82.
 #[test]
-fn fault_1_a_number_that_is_reused_at_once_works_and_gets_nothing_old() {
-    util::alone("fault_1_a_number_that_is_reused_at_once_works_and_gets_nothing_old", || {
+fn fault_01_a_number_that_is_reused_at_once_works_and_gets_nothing_old() {
+    util::alone("fault_01_a_number_that_is_reused_at_once_works_and_gets_nothing_old", || {
         let mut reused = 0;
         for round in 0..200u8 {
             let (ours, mut theirs) = green_pair();
@@ -205,8 +205,8 @@ fn fault_1_a_number_that_is_reused_at_once_works_and_gets_nothing_old() {
 /// FAULTS row 1: sockets are dropped on an OS thread that is not their hub's, and that hub waits for
 /// the next socket of the same number before it has heard of it.
 #[test]
-fn fault_1_a_number_dropped_elsewhere_is_as_good_as_new() {
-    let name = "fault_1_a_number_dropped_elsewhere_is_as_good_as_new";
+fn fault_01_a_number_dropped_elsewhere_is_as_good_as_new() {
+    let name = "fault_01_a_number_dropped_elsewhere_is_as_good_as_new";
     util::alone(name, || {
         for round in 0..200u8 {
             let (ours, mut theirs) = pair();
@@ -341,7 +341,7 @@ fn a_stream_is_used_from_two_hubs_in_turn() {
 
 /// FAULTS row 1.
 #[test]
-fn fault_1_every_byte_reaches_its_own_socket_through_any_order_of_open_and_close() {
+fn fault_01_every_byte_reaches_its_own_socket_through_any_order_of_open_and_close() {
     const SLOTS: usize = 16;
     const STEPS: u32 = 20_000;
     struct Slot {

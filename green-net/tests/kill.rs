@@ -139,7 +139,7 @@ fn the_streams_of_one_that_is_killed_are_closed() {
 
 /// FAULTS row 4, as far as sockets go.
 #[test]
-fn fault_4_the_streams_of_one_that_panics_are_closed() {
+fn fault_04_the_streams_of_one_that_panics_are_closed() {
     let (ours, mut theirs) = pair();
     let owner = spawn(move || {
         (&ours).read_exact(&mut [0; 1]).unwrap();
@@ -154,7 +154,7 @@ fn fault_4_the_streams_of_one_that_panics_are_closed() {
 /// FAULTS row 6: a destructor may write to a socket that takes it at once, and is told `WouldBlock`
 /// where it would have to park; the others never notice.
 #[test]
-fn fault_6_sockets_in_a_destructor_during_a_kill() {
+fn fault_06_sockets_in_a_destructor_during_a_kill() {
     struct SaysGoodbye(TcpStream);
 
     impl Drop for SaysGoodbye {

@@ -29,7 +29,7 @@ same_as_std! {
     }
 
     /// Semantics E 95.
-    fn one_port_is_listened_on_once_and_again_after_the_close() -> Vec<Option<ErrorKind>> {
+    fn one_port_is_listened_on_once_and_again_after_the_close() -> Option<ErrorKind> {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = first.local_addr().unwrap();
         // Port and address are reused at once although a connection was closed on this side.
@@ -37,9 +37,10 @@ same_as_std! {
         drop(first.accept().unwrap());
         let second = TcpListener::bind(address).err().map(|error| error.kind());
         drop(first);
-        let third = TcpListener::bind(address).err().map(|error| error.kind());
+        // Not at once: a process that another test is just starting has a copy until it runs.
+        wait_until(|| TcpListener::bind(address).is_ok());
         drop(client);
-        vec![second, third]
+        second
     }
 
     fn addresses_that_cannot_be_listened_on() -> Vec<Result<(), (ErrorKind, Option<i32>)>> {
@@ -188,7 +189,7 @@ impl Line {
 
 /// FAULTS row 3.
 #[test]
-fn fault_3_who_accepts_first_is_served_first() {
+fn fault_03_who_accepts_first_is_served_first() {
     let mut line = Line::of(5);
     for served in 1..=5 {
         line.connect();

@@ -569,4 +569,9 @@ fn a_socket_of_ipv6_is_like_one_of_ipv4() {
     let _: SocketAddr = server.peer_addr().unwrap();
 }
 
+#[test]
+fn the_same_tests_pass_without_spinning() {
+    util::again_with("EVY_SPIN", "0");
+}
+
 util::and_all_of_them_again!();

@@ -71,11 +71,13 @@ pub(crate) fn soon<T>(f: impl FnOnce() -> T) -> T {
     evy_runtime::timeout(FOR_EVER, f).expect("this hangs")
 }
 
-/// Lets every green thread run until all of them are parked, and the hub look at the system once, so
-/// that events which come with a registration are behind it.
+/// Lets every green thread run until all of them are parked, and the hub look at the system, so that
+/// connections that were made are taken and events that come with a registration are behind it.
 pub(crate) fn let_all_park() {
-    yield_often();
-    evy_runtime::sleep(Duration::from_nanos(1));
+    for _ in 0..3 {
+        yield_often();
+        evy_runtime::sleep(Duration::from_nanos(1));
+    }
     yield_often();
 }
 
