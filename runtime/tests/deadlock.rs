@@ -207,7 +207,7 @@ fn fault_30_the_hub_works_on_after_a_report() {
 /// With more finished stacks than are trimmed in one go, it is seen all the same.
 #[test]
 fn fault_30_trimming_does_not_hide_it() {
-    let threads: Vec<_> = (0..util::rounds(50_000)).map(|_| spawn(|| ())).collect();
+    let threads: Vec<_> = (0..util::at_once(50_000)).map(|_| spawn(|| ())).collect();
     evy_runtime::join_all(threads);
     assert!(report().starts_with("deadlock"));
 }

@@ -365,7 +365,11 @@ fn fault_06_an_outer_one_waits_for_the_unwind_of_an_inner_one() {
             })
         }
     });
-    sleep(LONGER + MOMENT);
+    while gate.is_empty() {
+        sleep(MOMENT);
+    }
+    // The outer one began before that.
+    sleep(LONGER);
     assert_eq!(gate.len(), 1);
     gate.wake_one();
     assert!(thread.wait().unwrap().is_err());
@@ -507,7 +511,7 @@ fn fault_25_sleep_of_zero_yields_once_and_of_max_is_for_ever() {
 /// FAULTS row 24.
 #[test]
 fn fault_24_very_many_at_one_instant_all_fire_in_order() {
-    let count = util::rounds(100_000);
+    let count = util::at_once(100_000);
     let _watchdog = Watchdog::new("a deadline did not fire");
     let (ours, _theirs) = UnixStream::pair().unwrap();
     let ours = Rc::new(ours);

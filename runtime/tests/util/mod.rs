@@ -163,6 +163,22 @@ pub fn rounds(full: usize) -> usize {
     full / divisor
 }
 
+/// [`rounds`] for green threads that live at the same time: fewer where guards are by mprotect, for a
+/// process has about 32,000 of these.
+pub fn at_once(full: usize) -> usize {
+    if has_cheap_guards() { rounds(full) } else { rounds(full).min(10_000) }
+}
+
+/// Whether stacks get the guards that cost no mapping: from Linux 6.13 on.
+pub fn has_cheap_guards() -> bool {
+    if std::env::var_os("EVY_GUARD").is_some_and(|kind| kind == "mprotect") {
+        return false;
+    }
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split('.').map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(13))
+}
+
 const CHILD: &str = "EVY_TEST_CHILD";
 
 /// Whether this process was started by [`Child::run`] for this test.
