@@ -104,6 +104,20 @@ fn a_reader_and_a_writer_are_company_for_each_other() {
 }
 
 #[test]
+fn one_that_only_looks_is_no_company_for_a_reader_before_it() {
+    let (ours, mut theirs) = pair();
+    let ours = Rc::new(ours);
+    let reads = named("reads", &ours, |mut stream| stream.read(&mut [0; 1]));
+    let_all_park();
+    let looks = named("looks", &ours, |stream| evy_runtime::wait_readable(stream, None));
+    let_all_park();
+    // The reader leaves some of it: whoever looks has to see that.
+    theirs.write_all(b"two").unwrap();
+    assert_eq!(soon(|| reads.wait()).unwrap().unwrap(), 1);
+    soon(|| looks.wait()).unwrap().unwrap();
+}
+
+#[test]
 fn the_callers_own_stack_is_named_too() {
     let (ours, _theirs) = pair();
     let ours = Rc::new(ours);

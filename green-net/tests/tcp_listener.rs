@@ -235,6 +235,31 @@ fn one_that_is_killed_between_its_wake_and_its_accept_hands_the_connection_on() 
 }
 
 #[test]
+fn one_that_only_looks_hands_the_connection_on() {
+    let listener = Rc::new(listen("127.0.0.1:0").unwrap());
+    // The first makes the listener known to the hub, and leaves.
+    let first = spawn({
+        let listener = Rc::clone(&listener);
+        move || listener.accept().map(drop)
+    });
+    let_all_park();
+    first.kill();
+    let looks = spawn({
+        let listener = Rc::clone(&listener);
+        move || evy_runtime::wait_readable(&*listener, None)
+    });
+    let_all_park();
+    let accepts = spawn({
+        let listener = Rc::clone(&listener);
+        move || listener.accept().map(|(_, from)| from)
+    });
+    let_all_park();
+    let client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+    assert_eq!(soon(|| accepts.wait()).unwrap().unwrap(), client.local_addr().unwrap());
+    soon(|| looks.wait()).unwrap().unwrap();
+}
+
+#[test]
 fn one_that_gives_up_leaves_the_line() {
     let listener = Rc::new(listen("127.0.0.1:0").unwrap());
     let impatient = spawn({

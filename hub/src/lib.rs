@@ -268,8 +268,9 @@ impl Hub {
         };
         let accepted = self.sources.wait(key, direction, owner, Company::Queue);
         debug_assert!(accepted.is_ok(), "a queue takes everybody");
-        if !is_new {
-            self.rearm(key)?;
+        if !is_new && let Err(error) = self.rearm(key) {
+            self.sources.unwait(key, direction, owner);
+            return Err(error);
         }
         Ok(key)
     }

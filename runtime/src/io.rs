@@ -257,7 +257,7 @@ impl GreenFd {
                 let waiting =
                     scheduler.hub.borrow_mut().wait(key, direction, thread.owner(), company);
                 waiting.map_err(|busy| already_waiting(busy.holder, thread, direction))?;
-                Place { scheduler, key, direction, thread, company }
+                Place { scheduler, key, direction, thread }
             }
         };
         let reason = match direction {
@@ -310,6 +310,17 @@ impl Turn<'_> {
     }
 }
 
+/// Somebody has left the line: what is ready may have been meant for him, so the next is told.
+#[inline]
+fn invite_next(scheduler: &Scheduler, key: SourceKey, direction: Direction) {
+    let hub = scheduler.hub.borrow();
+    if hub.first_waiter(key, direction).is_some() && hub.readiness(key).intersects(direction.bit())
+    {
+        drop(hub);
+        wake_first(scheduler, key, direction);
+    }
+}
+
 fn wake_first(scheduler: &Scheduler, key: SourceKey, direction: Direction) {
     let first = scheduler.hub.borrow().first_waiter(key, direction);
     if let Some(Owner(owner)) = first {
@@ -356,20 +367,14 @@ struct Place<'a> {
     key: SourceKey,
     direction: Direction,
     thread: Thread,
-    company: Company,
 }
 
 impl Drop for Place<'_> {
     #[inline]
     fn drop(&mut self) {
-        let Self { scheduler, key, direction, thread, company } = *self;
+        let Self { scheduler, key, direction, thread } = *self;
         scheduler.hub.borrow_mut().unwait(key, direction, thread.owner());
-        // What is ready may have been meant for this one: the next gets it.
-        if company == Company::Queue
-            && scheduler.hub.borrow().readiness(key).intersects(direction.bit())
-        {
-            wake_first(scheduler, key, direction);
-        }
+        invite_next(scheduler, key, direction);
     }
 }
 
@@ -524,8 +529,10 @@ fn wait_one_shot(
 
     impl Drop for Waiting<'_> {
         fn drop(&mut self) {
-            let mut hub = self.scheduler.hub.borrow_mut();
-            hub.unwait_foreign(self.key, self.direction, self.owner);
+            let Self { scheduler, key, direction, owner } = *self;
+            scheduler.hub.borrow_mut().unwait_foreign(key, direction, owner);
+            // It may have waited in the line of a green socket.
+            invite_next(scheduler, key, direction);
         }
     }
 
