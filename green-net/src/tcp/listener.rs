@@ -1,0 +1,244 @@
+//! A listening TCP socket, and the connections that it accepts.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+
+use evy_runtime::io::Direction;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+use super::{TcpStream, descriptors, inet};
+use crate::ToSocketAddrs;
+use crate::green_io::{GreenIo, sys};
+use crate::resolve::try_each;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// A listening TCP socket: [`std::net::TcpListener`], but that `accept` parks the green thread.
+///
+/// Any number of green threads may accept from one listener; they are served first come first served.
+///
+/// ```
+/// let listener = evy_green_net::TcpListener::bind("127.0.0.1:0")?;
+/// let address = listener.local_addr()?;
+/// evy_runtime::spawn_n(move || evy_green_net::connect(address));
+/// let (client, peer) = listener.accept()?;
+/// assert_eq!(client.peer_addr()?, peer);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct TcpListener {
+    io: GreenIo,
+}
+
+/// Listens on the first of the addresses that can be had; [`TcpListener::bind`] under Evy's name.
+///
+/// ```
+/// let server = evy_green_net::listen("127.0.0.1:0")?;
+/// println!("listening on {}", server.local_addr()?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`TcpListener::bind`].
+///
+/// # Yields
+///
+/// While a name is looked up.
+pub fn listen(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    TcpListener::bind(addr)
+}
+
+impl TcpListener {
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(&self.io)
+    }
+
+    /// Listens on the first of the addresses that can be had, with `SO_REUSEADDR` and a backlog of
+    /// 1,024. Port 0 lets the system choose one.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a malformed address, what the resolver says of a name, `AddrInUse`,
+    /// `AddrNotAvailable`, `PermissionDenied`.
+    ///
+    /// # Yields
+    ///
+    /// While a name is looked up.
+    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        try_each(addr, |address| {
+            let kind = Type::STREAM.nonblocking().cloexec();
+            let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+            socket.set_reuse_address(true)?;
+            // Accepted sockets inherit it (Linux): one call here saves one for each of them.
+            socket.set_tcp_nodelay(true)?;
+            socket.bind(&SockAddr::from(address))?;
+            socket.listen(BACKLOG)?;
+            Ok(Self { io: GreenIo::new(socket.into()) })
+        })
+    }
+
+    /// Takes over a std listener, which becomes non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// Those of `ioctl(FIONBIO)`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
+        GreenIo::adopt(listener.into()).map(|io| Self { io })
+    }
+
+    /// Gives the listener back as std's. It stays non-blocking.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn into_std(self) -> std::net::TcpListener {
+        self.io.into_fd().into()
+    }
+
+    /// Returns the address that it listens on.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockname`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        inet(&self.socket().local_addr()?)
+    }
+
+    /// Waits for a connection and returns it with the address of its peer. Connections that failed
+    /// while they waited to be accepted are passed over.
+    ///
+    /// # Errors
+    ///
+    /// When no descriptor or no memory is left (the listener is as good as before), and
+    /// `NotConnected` after [`close`](Self::close).
+    ///
+    /// # Yields
+    ///
+    /// Until there is a connection.
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, address) = self.io.call_in_turn(Direction::Read, sys::accept)?;
+        Ok((TcpStream::new(GreenIo::new(stream)), address))
+    }
+
+    /// Iterates over the connections that come; it never ends.
+    ///
+    /// # Yields
+    ///
+    /// As [`accept`](Self::accept), at each item.
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { listener: self }
+    }
+
+    /// Stops listening: whoever waits for a connection, and every later call on this handle, gets
+    /// `NotConnected`. The descriptor itself goes with the drop.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn close(&self) {
+        self.io.close();
+    }
+
+    /// Another handle to the same listener.
+    ///
+    /// # Errors
+    ///
+    /// When no descriptor is left.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.io.try_clone().map(|io| Self { io })
+    }
+
+    /// Sets the time to live of outgoing packets of accepted connections.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.socket().set_ttl_v4(ttl)
+    }
+
+    /// Returns the time to live of outgoing packets.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.socket().ttl_v4()
+    }
+
+    /// Returns and clears the error that the socket holds.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket().take_error()
+    }
+
+    /// Makes `accept` on this handle return `WouldBlock` where it would park, or park again.
+    ///
+    /// # Errors
+    ///
+    /// None; the type is std's.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.io.set_nonblocking(nonblocking);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("TcpListener");
+        if let Ok(address) = self.local_addr() {
+            debug.field("addr", &address);
+        }
+        debug.field("fd", &self.as_raw_fd()).finish()
+    }
+}
+
+/// The connections of a listener, from [`TcpListener::incoming`].
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    listener: &'a TcpListener,
+}
+
+impl Iterator for Incoming<'_> {
+    type Item = io::Result<TcpStream>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.listener.accept().map(|(stream, _)| stream))
+    }
+}
+
+descriptors!(TcpListener);

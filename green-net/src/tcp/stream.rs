@@ -1,0 +1,423 @@
+//! A TCP connection.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use evy_runtime::io::Direction;
+use socket2::SockRef;
+
+use super::{descriptors, inet};
+use crate::ToSocketAddrs;
+use crate::connect::{connect_tcp, connect_to};
+use crate::green_io::{GreenIo, sys};
+
+/// A TCP connection: [`std::net::TcpStream`], but that its calls park the green thread.
+///
+/// It is `Send` and `Sync`. One green thread may read and another write at the same time; a second
+/// reader (or writer) gets an error that names both. A dropped stream is closed.
+///
+/// ```
+/// use std::io::{Read, Write};
+///
+/// let listener = evy_green_net::listen("127.0.0.1:0")?;
+/// let address = listener.local_addr()?;
+/// evy_runtime::spawn_n(move || -> std::io::Result<()> {
+///     let (mut client, _) = listener.accept()?;
+///     client.write_all(b"hello")
+/// });
+/// let mut text = String::new();
+/// evy_green_net::TcpStream::connect(address)?.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Notes
+///
+/// Where it differs from std's: `TCP_NODELAY` is on from the start; a timeout is always
+/// `ErrorKind::TimedOut`, belongs to this handle, and a clone starts with a copy of it; a write to a
+/// peer that is gone is an error whatever SIGPIPE is set to.
+pub struct TcpStream {
+    io: GreenIo,
+}
+
+impl TcpStream {
+    pub(crate) fn new(io: GreenIo) -> Self {
+        Self { io }
+    }
+
+    pub(crate) fn io(&self) -> &GreenIo {
+        &self.io
+    }
+
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(&self.io)
+    }
+
+    /// Connects to the first of the addresses that answers.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a malformed address, what the resolver says of a name, and the last
+    /// address's error when none answers: `ConnectionRefused`, `TimedOut`, `NetworkUnreachable`, …
+    ///
+    /// # Yields
+    ///
+    /// Until connected, and while a name is looked up.
+    pub fn connect(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        connect_tcp(addr).map(Self::new)
+    }
+
+    /// Connects to one address within a time.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` when the time is over, `InvalidInput` for a time of 0, and those of
+    /// [`connect`](Self::connect).
+    ///
+    /// # Yields
+    ///
+    /// Until connected.
+    pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<Self> {
+        connect_to(*addr, Some(timeout)).map(Self::new)
+    }
+
+    /// Takes over a std stream, which becomes non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// Those of `ioctl(FIONBIO)`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
+        GreenIo::adopt(stream.into()).map(Self::new)
+    }
+
+    /// Gives the stream back as std's. It stays non-blocking: call `set_nonblocking(false)` on it for
+    /// blocking calls.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn into_std(self) -> std::net::TcpStream {
+        self.io.into_fd().into()
+    }
+
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` when the peer has reset the connection.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        inet(&self.socket().peer_addr()?)
+    }
+
+    /// Returns the address of this end.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockname`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        inet(&self.socket().local_addr()?)
+    }
+
+    /// Shuts down reading, writing, or both; a green thread that waits for what is shut down goes on.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` when the connection is gone.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket().shutdown(how)
+    }
+
+    /// Closes the connection for every handle and green thread: whoever waits for it, and every later
+    /// call on this handle, gets `NotConnected`. The descriptor itself goes with the drop.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn close(&self) {
+        self.io.close();
+    }
+
+    /// Another handle to the same connection.
+    ///
+    /// # Errors
+    ///
+    /// When no descriptor is left.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.io.try_clone().map(Self::new)
+    }
+
+    /// Sets how long a read may park; `None` is for ever.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a time of 0.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.io.set_timeout(Direction::Read, timeout)
+    }
+
+    /// Sets how long a write may park; `None` is for ever.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a time of 0.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.io.set_timeout(Direction::Write, timeout)
+    }
+
+    /// Returns how long a read may park.
+    ///
+    /// # Errors
+    ///
+    /// None; the type is std's.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.io.timeout(Direction::Read))
+    }
+
+    /// Returns how long a write may park.
+    ///
+    /// # Errors
+    ///
+    /// None; the type is std's.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.io.timeout(Direction::Write))
+    }
+
+    /// Reads without taking the data off the stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of a read.
+    ///
+    /// # Yields
+    ///
+    /// Until there is data, or the end.
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.io.call(Direction::Read, |fd| sys::peek(fd, buffer))
+    }
+
+    /// Reads what is there.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when nothing is; those of a read.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.io.try_call(|fd| sys::recv(fd, buffer))
+    }
+
+    /// Writes what there is room for.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when there is none; those of a write.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.io.try_call(|fd| sys::send(fd, bytes))
+    }
+
+    /// Sets `TCP_NODELAY`, which is on from the start.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.socket().set_tcp_nodelay(nodelay)
+    }
+
+    /// Returns whether `TCP_NODELAY` is on.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.socket().tcp_nodelay()
+    }
+
+    /// Sets the time to live of outgoing packets.
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.socket().set_ttl_v4(ttl)
+    }
+
+    /// Returns the time to live of outgoing packets.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.socket().ttl_v4()
+    }
+
+    /// Returns and clears the error that the socket holds.
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket().take_error()
+    }
+
+    /// Makes calls on this handle return `WouldBlock` where they would park, or park again.
+    ///
+    /// # Errors
+    ///
+    /// None; the type is std's.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.io.set_nonblocking(nonblocking);
+        Ok(())
+    }
+}
+
+impl Read for &TcpStream {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len();
+        self.io.read_stream(|fd| sys::recv(fd, buffer), |count| *count < wanted)
+    }
+
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        // The system leaves the others alone: a read that fills these is no short one.
+        let usable = buffers.len().min(sys::MOST_BUFFERS);
+        let buffers = &mut buffers[..usable];
+        let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        if wanted == 0 {
+            return self.io.try_call(|fd| sys::recv_vectored(fd, buffers));
+        }
+        self.io.read_stream(|fd| sys::recv_vectored(fd, buffers), |count| *count < wanted)
+    }
+}
+
+impl Write for &TcpStream {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            // Nothing needs no room.
+            return self.io.try_call(|fd| sys::send(fd, bytes));
+        }
+        self.io.call(Direction::Write, |fd| sys::send(fd, bytes))
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        if buffers.iter().all(|buffer| buffer.is_empty()) {
+            return self.io.try_call(|fd| sys::send_vectored(fd, buffers));
+        }
+        self.io.call(Direction::Write, |fd| sys::send_vectored(fd, buffers))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for TcpStream {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buffer)
+    }
+
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(buffers)
+    }
+}
+
+impl Write for TcpStream {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(buffers)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("TcpStream");
+        if let Ok(address) = self.local_addr() {
+            debug.field("addr", &address);
+        }
+        if let Ok(address) = self.peer_addr() {
+            debug.field("peer", &address);
+        }
+        debug.field("fd", &self.as_raw_fd()).finish()
+    }
+}
+
+descriptors!(TcpStream);
