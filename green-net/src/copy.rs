@@ -25,6 +25,23 @@ mod sealed {
 }
 
 /// What [`copy`] can read from: green sockets and pipes.
+///
+/// ```
+/// # use std::io::Write;
+/// use evy_green_net::{GreenRead, TcpStream};
+///
+/// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+/// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+/// # let (peer, _) = listener.accept()?;
+/// # let sink = evy_green_net::connect(listener.local_addr()?)?;
+/// # (&stream).write_all(b"hello")?;
+/// # stream.shutdown(std::net::Shutdown::Write)?;
+/// fn drain(source: &impl GreenRead, sink: &TcpStream) -> std::io::Result<u64> {
+///     evy_green_net::copy(source, sink)
+/// }
+/// assert_eq!(drain(&peer, &sink)?, 5);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait GreenRead: sealed::Sealed {
     /// Waits for data and hands it to `use_it` in a buffer that is lent for that call; returns how
     /// much there was and what `use_it` made of it. `use_it` must not park.
@@ -33,6 +50,22 @@ pub trait GreenRead: sealed::Sealed {
 }
 
 /// What [`copy`] can write to: green sockets and pipes.
+///
+/// ```
+/// # use std::io::Write;
+/// use evy_green_net::{GreenRead, GreenWrite};
+///
+/// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+/// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+/// # let (peer, _) = listener.accept()?;
+/// # (&stream).write_all(b"hello")?;
+/// # stream.shutdown(std::net::Shutdown::Write)?;
+/// fn echo(socket: &(impl GreenRead + GreenWrite)) -> std::io::Result<u64> {
+///     evy_green_net::copy(socket, socket)
+/// }
+/// assert_eq!(echo(&peer)?, 5);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait GreenWrite: sealed::Sealed {
     /// Writes what there is room for, without parking.
     #[doc(hidden)]

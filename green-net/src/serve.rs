@@ -192,6 +192,10 @@ impl<H> Drop for Place<H> {
 /// assert!(evy_green_net::is_shortage(&full));
 /// assert!(!evy_green_net::is_shortage(&std::io::ErrorKind::AddrInUse.into()));
 /// ```
+///
+/// # Yields
+///
+/// Never.
 pub fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     error.kind() == io::ErrorKind::OutOfMemory

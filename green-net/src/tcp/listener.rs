@@ -59,6 +59,12 @@ impl TcpListener {
     /// Listens on the first of the addresses that can be had, with `SO_REUSEADDR` and a backlog of
     /// 1,024. Port 0 lets the system choose one.
     ///
+    /// ```
+    /// let listener = evy_green_net::TcpListener::bind("127.0.0.1:0")?;
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for a malformed address, what the resolver says of a name, `AddrInUse`,
@@ -82,6 +88,14 @@ impl TcpListener {
 
     /// Takes over a std listener, which becomes non-blocking.
     ///
+    /// ```
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let listener = evy_green_net::TcpListener::from_std(listener)?;
+    /// assert_eq!(listener.local_addr()?, address);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of `ioctl(FIONBIO)`.
@@ -95,6 +109,14 @@ impl TcpListener {
 
     /// Gives the listener back as std's. It stays non-blocking.
     ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let listener: std::net::TcpListener = listener.into_std();
+    /// assert_eq!(listener.local_addr()?, address);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -103,6 +125,12 @@ impl TcpListener {
     }
 
     /// Returns the address that it listens on.
+    ///
+    /// ```
+    /// let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// assert!(listener.local_addr()?.ip().is_loopback());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -117,6 +145,14 @@ impl TcpListener {
 
     /// Waits for a connection and returns it with the address of its peer. Connections that failed
     /// while they waited to be accepted are passed over.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// let (_client, peer) = listener.accept()?;
+    /// assert_eq!(peer, stream.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -133,6 +169,16 @@ impl TcpListener {
 
     /// Iterates over the connections that come; it never ends.
     ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let streams = [evy_green_net::connect(address)?, evy_green_net::connect(address)?];
+    /// for (stream, client) in streams.iter().zip(listener.incoming()) {
+    ///     assert_eq!(client?.peer_addr()?, stream.local_addr()?);
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// As [`accept`](Self::accept), at each item.
@@ -143,6 +189,14 @@ impl TcpListener {
     /// Stops listening: whoever waits for a connection, and every later call on this handle, gets
     /// `NotConnected`. The descriptor itself goes with the drop.
     ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// listener.close();
+    /// let error = listener.accept().unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::NotConnected);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -151,6 +205,13 @@ impl TcpListener {
     }
 
     /// Another handle to the same listener.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let other = listener.try_clone()?;
+    /// assert_eq!(other.local_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -165,6 +226,13 @@ impl TcpListener {
 
     /// Sets the time to live of outgoing packets of accepted connections.
     ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// listener.set_ttl(8)?;
+    /// assert_eq!(listener.ttl()?, 8);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of `setsockopt`.
@@ -177,6 +245,12 @@ impl TcpListener {
     }
 
     /// Returns the time to live of outgoing packets.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// assert!(listener.ttl()? > 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -191,6 +265,12 @@ impl TcpListener {
 
     /// Returns and clears the error that the socket holds.
     ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// assert!(listener.take_error()?.is_none());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of `getsockopt`.
@@ -203,6 +283,14 @@ impl TcpListener {
     }
 
     /// Makes `accept` on this handle return `WouldBlock` where it would park, or park again.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// listener.set_nonblocking(true)?;
+    /// let error = listener.accept().unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -228,6 +316,15 @@ impl fmt::Debug for TcpListener {
 }
 
 /// The connections of a listener, from [`TcpListener::incoming`].
+///
+/// ```
+/// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+/// let stream = evy_green_net::connect(listener.local_addr()?)?;
+/// let mut clients: evy_green_net::Incoming<'_> = listener.incoming();
+/// let client = clients.next().expect("it never ends")?;
+/// assert_eq!(client.peer_addr()?, stream.local_addr()?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Incoming<'a> {
     listener: &'a TcpListener,

@@ -58,6 +58,13 @@ impl TcpStream {
 
     /// Connects to the first of the addresses that answers.
     ///
+    /// ```
+    /// let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let stream = evy_green_net::TcpStream::connect(listener.local_addr()?)?;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for a malformed address, what the resolver says of a name, and the last
@@ -71,6 +78,17 @@ impl TcpStream {
     }
 
     /// Connects to one address within a time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_green_net::TcpStream;
+    ///
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    /// assert_eq!(stream.peer_addr()?, address);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -86,6 +104,15 @@ impl TcpStream {
 
     /// Takes over a std stream, which becomes non-blocking.
     ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let stream = std::net::TcpStream::connect(address)?;
+    /// let stream = evy_green_net::TcpStream::from_std(stream)?;
+    /// assert_eq!(stream.peer_addr()?, address);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of `ioctl(FIONBIO)`.
@@ -100,6 +127,15 @@ impl TcpStream {
     /// Gives the stream back as std's. It stays non-blocking: call `set_nonblocking(false)` on it for
     /// blocking calls.
     ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// let stream: std::net::TcpStream = stream.into_std();
+    /// stream.set_nonblocking(false)?;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -108,6 +144,13 @@ impl TcpStream {
     }
 
     /// Returns the address of the peer.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -122,6 +165,14 @@ impl TcpStream {
 
     /// Returns the address of this end.
     ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// let (_, address) = listener.accept()?;
+    /// assert_eq!(stream.local_addr()?, address);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of `getsockname`.
@@ -134,6 +185,19 @@ impl TcpStream {
     }
 
     /// Shuts down reading, writing, or both; a green thread that waits for what is shut down goes on.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use std::net::Shutdown;
+    ///
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// # let (peer, _) = listener.accept()?;
+    /// # peer.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+    /// stream.shutdown(Shutdown::Write)?;
+    /// assert_eq!((&peer).read(&mut [0; 8])?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -149,6 +213,17 @@ impl TcpStream {
     /// Closes the connection for every handle and green thread: whoever waits for it, and every later
     /// call on this handle, gets `NotConnected`. The descriptor itself goes with the drop.
     ///
+    /// ```
+    /// use std::io::{ErrorKind, Read};
+    ///
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// stream.close();
+    /// let error = (&stream).read(&mut [0; 8]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotConnected);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -157,6 +232,15 @@ impl TcpStream {
     }
 
     /// Another handle to the same connection.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// let other = stream.try_clone()?;
+    /// drop(stream);
+    /// assert_eq!(other.peer_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -171,6 +255,18 @@ impl TcpStream {
 
     /// Sets how long a read may park; `None` is for ever.
     ///
+    /// ```
+    /// use std::io::{ErrorKind, Read};
+    /// use std::time::Duration;
+    ///
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// stream.set_read_timeout(Some(Duration::from_millis(1)))?;
+    /// let error = (&stream).read(&mut [0; 8]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for a time of 0.
@@ -183,6 +279,19 @@ impl TcpStream {
     }
 
     /// Sets how long a write may park; `None` is for ever.
+    ///
+    /// ```
+    /// use std::io::{ErrorKind, Write};
+    /// use std::time::Duration;
+    ///
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// // Nobody reads: there is room for some of it only.
+    /// stream.set_write_timeout(Some(Duration::from_millis(1)))?;
+    /// let error = (&stream).write_all(&vec![0; 128 << 20]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -197,6 +306,17 @@ impl TcpStream {
 
     /// Returns how long a read may park.
     ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// assert_eq!(stream.read_timeout()?, None);
+    /// stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    /// assert_eq!(stream.read_timeout()?, Some(Duration::from_secs(5)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// None; the type is std's.
@@ -209,6 +329,17 @@ impl TcpStream {
     }
 
     /// Returns how long a write may park.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// assert_eq!(stream.write_timeout()?, None);
+    /// stream.set_write_timeout(Some(Duration::from_secs(5)))?;
+    /// assert_eq!(stream.write_timeout()?, Some(Duration::from_secs(5)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -223,6 +354,20 @@ impl TcpStream {
 
     /// Reads without taking the data off the stream.
     ///
+    /// ```
+    /// use std::io::{Read, Write};
+    ///
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// # let (peer, _) = listener.accept()?;
+    /// # peer.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+    /// (&stream).write_all(b"hello")?;
+    /// let mut buffer = [0; 8];
+    /// assert_eq!(peer.peek(&mut buffer)?, 5);
+    /// assert_eq!((&peer).read(&mut buffer)?, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of a read.
@@ -235,6 +380,14 @@ impl TcpStream {
     }
 
     /// Reads what is there.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// let error = stream.try_read(&mut [0; 8]).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -249,6 +402,13 @@ impl TcpStream {
 
     /// Writes what there is room for.
     ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// assert_eq!(stream.try_write(b"hello")?, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `WouldBlock` when there is none; those of a write.
@@ -261,6 +421,14 @@ impl TcpStream {
     }
 
     /// Sets `TCP_NODELAY`, which is on from the start.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// stream.set_nodelay(false)?;
+    /// assert!(!stream.nodelay()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -275,6 +443,13 @@ impl TcpStream {
 
     /// Returns whether `TCP_NODELAY` is on.
     ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// assert!(stream.nodelay()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of `getsockopt`.
@@ -287,6 +462,14 @@ impl TcpStream {
     }
 
     /// Sets the time to live of outgoing packets.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// stream.set_ttl(8)?;
+    /// assert_eq!(stream.ttl()?, 8);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -301,6 +484,13 @@ impl TcpStream {
 
     /// Returns the time to live of outgoing packets.
     ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// assert!(stream.ttl()? > 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of `getsockopt`.
@@ -314,6 +504,13 @@ impl TcpStream {
 
     /// Returns and clears the error that the socket holds.
     ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// assert!(stream.take_error()?.is_none());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of `getsockopt`.
@@ -326,6 +523,17 @@ impl TcpStream {
     }
 
     /// Makes calls on this handle return `WouldBlock` where they would park, or park again.
+    ///
+    /// ```
+    /// use std::io::{ErrorKind, Read};
+    ///
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// stream.set_nonblocking(true)?;
+    /// let error = (&stream).read(&mut [0; 8]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
