@@ -74,6 +74,10 @@ impl<T: 'static> GreenPile<T> {
     /// (1..=3).for_each(|n| pile.spawn(move || n));
     /// assert!(pile.eq([1, 2, 3]));
     /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
     pub fn new(size: usize) -> Self {
         Self::with_pool(&GreenPool::new(size))
     }
@@ -92,6 +96,10 @@ impl<T: 'static> GreenPile<T> {
     /// assert!(odds.eq([1, 3, 5]));
     /// assert!(evens.eq([0, 2, 4]));
     /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
     pub fn with_pool(pool: &GreenPool) -> Self {
         Self {
             pool: pool.clone(),

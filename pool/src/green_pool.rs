@@ -67,6 +67,10 @@ impl GreenPool {
     /// let pool = evy_pool::GreenPool::new(2);
     /// assert_eq!((pool.running(), pool.free()), (0, 2));
     /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
     pub fn new(size: usize) -> Self {
         Self { slots: Rc::new(Slots::new(size)) }
     }
@@ -233,6 +237,14 @@ impl GreenPool {
 
     /// The number of tasks that run, those that have not begun yet included.
     ///
+    /// ```
+    /// let pool = evy_pool::GreenPool::new(2);
+    /// pool.spawn_n(|| ());
+    /// assert_eq!(pool.running(), 1);
+    /// pool.waitall();
+    /// assert_eq!(pool.running(), 0);
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -243,6 +255,14 @@ impl GreenPool {
     /// The number of slots that are left: negative while more tasks run than the pool has slots, after
     /// a [`resize`](Self::resize) or with tasks of members over the limit.
     ///
+    /// ```
+    /// let pool = evy_pool::GreenPool::new(2);
+    /// pool.spawn_n(|| ());
+    /// assert_eq!(pool.free(), 1);
+    /// pool.resize(0);
+    /// assert_eq!(pool.free(), -1);
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -252,6 +272,16 @@ impl GreenPool {
     }
 
     /// The number of green threads that wait for a slot.
+    ///
+    /// ```
+    /// let pool = evy_pool::GreenPool::new(0);
+    /// let other = pool.clone();
+    /// evy_runtime::spawn_n(move || other.spawn_n(|| ()));
+    /// evy_runtime::yield_now();
+    /// assert_eq!(pool.waiting(), 1);
+    /// pool.resize(1);
+    /// assert_eq!(pool.waiting(), 0);
+    /// ```
     ///
     /// # Yields
     ///
