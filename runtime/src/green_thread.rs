@@ -71,6 +71,16 @@ pub fn current() -> GreenThreadId {
 }
 
 /// Why a green thread has no result.
+///
+/// ```
+/// use evy_runtime::{Died, spawn};
+///
+/// let unlucky = spawn(|| panic!("out of luck")).wait();
+/// assert_eq!(unlucky.unwrap_err().to_string(), "green thread panicked: out of luck");
+/// let killed = spawn(|| ());
+/// killed.kill();
+/// assert!(matches!(killed.wait(), Err(Died::Killed)));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Died {
@@ -138,6 +148,11 @@ impl<T: 'static> GreenThread<T> {
     }
 
     /// Waits until the green thread has ended and returns its result.
+    ///
+    /// ```
+    /// let thread = evy_runtime::spawn(|| 6 * 7);
+    /// assert_eq!(thread.wait().unwrap(), 42);
+    /// ```
     ///
     /// # Errors
     ///
@@ -258,6 +273,13 @@ impl<T: 'static> GreenThread<T> {
 
     /// Whether the green thread has ended: [`wait`](Self::wait) would not park.
     ///
+    /// ```
+    /// let thread = evy_runtime::spawn(|| ());
+    /// assert!(!thread.is_finished());
+    /// evy_runtime::yield_now();
+    /// assert!(thread.is_finished());
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -266,6 +288,12 @@ impl<T: 'static> GreenThread<T> {
     }
 
     /// The id of the green thread.
+    ///
+    /// ```
+    /// let thread = evy_runtime::spawn(evy_runtime::current);
+    /// let id = thread.id();
+    /// assert_eq!(thread.wait().unwrap(), id);
+    /// ```
     ///
     /// # Yields
     ///
@@ -276,6 +304,14 @@ impl<T: 'static> GreenThread<T> {
     }
 
     /// The name that its [`Builder`](crate::Builder) gave it.
+    ///
+    /// ```
+    /// use evy_runtime::{Builder, spawn};
+    ///
+    /// assert_eq!(Builder::new().name("fetch").spawn(|| ())?.name(), Some("fetch"));
+    /// assert_eq!(spawn(|| ()).name(), None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Yields
     ///

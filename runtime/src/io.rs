@@ -68,6 +68,15 @@ struct Registration {
 }
 
 /// How a call on a [`GreenFd`] is made.
+///
+/// ```
+/// use std::time::Duration;
+/// use evy_runtime::io::{Attempt, Company, Direction};
+///
+/// let timeout = Some(Duration::from_secs(5));
+/// let attempt = Attempt { timeout, ..Attempt::new(Direction::Read) };
+/// assert_eq!(attempt.company, Company::Alone);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
     /// What has to be ready for it.
@@ -103,11 +112,31 @@ enum Known {
 
 impl GreenFd {
     /// Wraps a descriptor, which the caller has made non-blocking.
+    ///
+    /// ```
+    /// let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// socket.set_nonblocking(true)?;
+    /// let green = evy_runtime::io::GreenFd::new(socket.into());
+    /// assert!(!green.is_closed());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new(fd: OwnedFd) -> Self {
         Self { fd: Some(fd), registration: OnceLock::new(), closed: AtomicBool::new(false) }
     }
 
     /// Takes the descriptor out, deregistered and still non-blocking.
+    ///
+    /// ```
+    /// use std::os::fd::{AsRawFd, OwnedFd};
+    /// use evy_runtime::io::GreenFd;
+    ///
+    /// let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # socket.set_nonblocking(true)?;
+    /// let number = socket.as_raw_fd();
+    /// let fd: OwnedFd = GreenFd::new(socket.into()).into_fd();
+    /// assert_eq!(fd.as_raw_fd(), number);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn into_fd(mut self) -> OwnedFd {
         let fd = self.fd.take().expect("it is there until the drop");
         if let Some(registration) = self.registration.get() {
@@ -117,6 +146,15 @@ impl GreenFd {
     }
 
     /// Whether [`close`](Self::close) was called.
+    ///
+    /// ```
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # socket.set_nonblocking(true)?;
+    /// # let green = evy_runtime::io::GreenFd::new(socket.into());
+    /// green.close(|_| ());
+    /// assert!(green.is_closed());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
@@ -124,6 +162,22 @@ impl GreenFd {
 
     /// Makes this and every later call fail, also those that are parked. `shut_down` is called once,
     /// to tell the peer and the hubs of other OS threads; the descriptor stays open until the drop.
+    ///
+    /// ```
+    /// use std::io::{ErrorKind, Read};
+    /// use std::net::Shutdown;
+    /// use evy_runtime::io::{Attempt, Direction};
+    ///
+    /// # let (socket, mut peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # peer.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+    /// # socket.set_nonblocking(true)?;
+    /// # let green = evy_runtime::io::GreenFd::new(socket.try_clone()?.into());
+    /// green.close(|_| drop(socket.shutdown(Shutdown::Both)));
+    /// let error = green.call(Attempt::new(Direction::Read), |_| Ok(())).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotConnected);
+    /// assert_eq!(peer.read(&mut [0; 8])?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn close(&self, shut_down: impl FnOnce(BorrowedFd<'_>)) {
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
@@ -141,6 +195,21 @@ impl GreenFd {
     }
 
     /// Makes `call` until it gives something else than `WouldBlock`, parking in between.
+    ///
+    /// ```
+    /// use std::io::{ErrorKind, Read};
+    /// use std::time::Duration;
+    /// use evy_runtime::io::{Attempt, Direction};
+    ///
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # socket.set_nonblocking(true)?;
+    /// # let green = evy_runtime::io::GreenFd::new(socket.try_clone()?.into());
+    /// let timeout = Some(Duration::from_millis(1));
+    /// let attempt = Attempt { timeout, ..Attempt::new(Direction::Read) };
+    /// let error = green.call(attempt, |_| (&socket).read(&mut [0; 8])).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -164,6 +233,23 @@ impl GreenFd {
     /// [`call`](Self::call), where `drained` tells from a result that the next call would block: a
     /// short read from a TCP stream, and nothing else. The hub does not believe it where the peer's
     /// end, an error or urgent data was reported.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use evy_runtime::io::{Attempt, Direction};
+    ///
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut peer = std::net::TcpStream::connect(listener.local_addr()?)?;
+    /// # let (socket, _) = listener.accept()?;
+    /// # socket.set_nonblocking(true)?;
+    /// # let green = evy_runtime::io::GreenFd::new(socket.try_clone()?.into());
+    /// peer.write_all(b"hello")?;
+    /// let mut buffer = [0; 8];
+    /// let read = |_: std::os::fd::BorrowedFd<'_>| (&socket).read(&mut buffer);
+    /// let count = green.call_draining(Attempt::new(Direction::Read), read, |count| *count < 8)?;
+    /// assert_eq!(count, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -66,6 +66,17 @@ impl<T: 'static> GreenLocal<T> {
     /// Lends the current green thread's value to `f`, making it first if need be. `f` and the
     /// initialiser may park: nobody else can get at the value.
     ///
+    /// ```
+    /// use std::cell::RefCell;
+    ///
+    /// evy_runtime::green_local! {
+    ///     static TRAIL: RefCell<Vec<&'static str>> = RefCell::default();
+    /// }
+    ///
+    /// TRAIL.with(|trail| trail.borrow_mut().push("login"));
+    /// assert_eq!(TRAIL.with(|trail| trail.borrow().len()), 1);
+    /// ```
+    ///
     /// # Yields
     ///
     /// Not by itself.

@@ -38,6 +38,11 @@ impl Reason {
     pub(crate) const SLEEP: Self = Self::new(&"the end of a sleep");
 
     /// A reason in a few words that go after "waits for".
+    ///
+    /// ```
+    /// const LOCK: evy_runtime::Reason = evy_runtime::Reason::new(&"a lock");
+    /// assert_eq!(LOCK.to_string(), "a lock");
+    /// ```
     pub const fn new(what: &'static &'static str) -> Self {
         Self { what, number: None }
     }
@@ -47,11 +52,27 @@ impl Reason {
     }
 
     /// Waiting until a descriptor is readable.
+    ///
+    /// ```
+    /// use std::os::fd::{AsFd, AsRawFd};
+    ///
+    /// let input = std::io::stdin();
+    /// let reason = evy_runtime::Reason::read(input.as_fd());
+    /// assert_eq!(reason.to_string(), format!("data on descriptor {}", input.as_raw_fd()));
+    /// ```
     pub fn read(fd: BorrowedFd<'_>) -> Self {
         Self { what: &"data on descriptor ", number: offset(fd) }
     }
 
     /// Waiting until a descriptor is writable.
+    ///
+    /// ```
+    /// use std::os::fd::{AsFd, AsRawFd};
+    ///
+    /// let output = std::io::stdout();
+    /// let reason = evy_runtime::Reason::write(output.as_fd());
+    /// assert_eq!(reason.to_string(), format!("room to write on descriptor {}", output.as_raw_fd()));
+    /// ```
     pub fn write(fd: BorrowedFd<'_>) -> Self {
         Self { what: &"room to write on descriptor ", number: offset(fd) }
     }

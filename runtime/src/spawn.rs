@@ -173,11 +173,31 @@ pub struct Builder {
 
 impl Builder {
     /// A builder without a name, for a stack of the default size.
+    ///
+    /// ```
+    /// let thread = evy_runtime::Builder::new().spawn(|| 6 * 7)?;
+    /// assert_eq!(thread.wait().unwrap(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Names the green thread, for panics and reports.
+    ///
+    /// ```
+    /// let thread = evy_runtime::Builder::new().name("fetch").spawn(|| ())?;
+    /// assert_eq!(thread.name(), Some("fetch"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -185,6 +205,17 @@ impl Builder {
 
     /// Sets the usable size of the stack in bytes: at least 32 KiB, by default 196 KiB. Only pages
     /// that are touched cost memory; the guard comes on top.
+    ///
+    /// ```
+    /// let builder = evy_runtime::Builder::new().stack_size(1 << 20);
+    /// let thread = builder.spawn(|| std::hint::black_box(&[1_u8; 512 << 10]).len())?;
+    /// assert_eq!(thread.wait().unwrap(), 512 << 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
@@ -192,12 +223,36 @@ impl Builder {
 
     /// Sets the place that reports name as where it was spawned, by default the caller's: for code
     /// that spawns later, or elsewhere, on behalf of somebody.
+    ///
+    /// ```
+    /// use std::panic::Location;
+    /// use evy_runtime::{Builder, GreenThread};
+    ///
+    /// #[track_caller]
+    /// fn start(job: impl FnOnce() -> u32 + 'static) -> std::io::Result<GreenThread<u32>> {
+    ///     Builder::new().location(Location::caller()).spawn(job)
+    /// }
+    /// assert_eq!(start(|| 6 * 7)?.wait().unwrap(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
     pub fn location(mut self, location: &'static Location<'static>) -> Self {
         self.location = Some(location);
         self
     }
 
     /// Starts the green thread, as [`spawn`] does.
+    ///
+    /// ```
+    /// use evy_runtime::Builder;
+    ///
+    /// assert_eq!(Builder::new().spawn(|| 6 * 7)?.wait().unwrap(), 42);
+    /// assert!(Builder::new().stack_size(usize::MAX).spawn(|| ()).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

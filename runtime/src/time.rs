@@ -78,6 +78,16 @@ pub fn yield_now() {
 }
 
 /// The time that [`timeout`] gave was over before the work was done.
+///
+/// ```
+/// use std::io;
+/// use std::time::Duration;
+/// use evy_runtime::{Elapsed, sleep, timeout};
+///
+/// let late: Result<(), Elapsed> = timeout(Duration::from_millis(1), || sleep(Duration::MAX));
+/// let error = io::Error::from(late.unwrap_err());
+/// assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Elapsed(());
 

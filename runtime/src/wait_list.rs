@@ -54,6 +54,15 @@ struct Node {
 }
 
 /// A wait ended by its deadline.
+///
+/// ```
+/// use std::time::Duration;
+/// use evy_runtime::{Reason, TimedOut, WaitList};
+///
+/// const TURN: Reason = Reason::new(&"its turn");
+/// let waited = WaitList::new().wait(TURN, Some(Duration::from_millis(1)), || ());
+/// assert_eq!(waited, Err(TimedOut));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
@@ -67,16 +76,51 @@ impl Error for TimedOut {}
 
 impl WaitList {
     /// An empty line.
+    ///
+    /// ```
+    /// assert!(evy_runtime::WaitList::new().is_empty());
+    /// ```
     pub const fn new() -> Self {
         Self { first: Cell::new(None), last: Cell::new(None), len: Cell::new(0) }
     }
 
     /// How many wait.
+    ///
+    /// ```
+    /// # use std::rc::Rc;
+    /// # use evy_runtime::{Reason, WaitList, spawn, yield_now};
+    /// # const TURN: Reason = Reason::new(&"its turn");
+    /// # let line = Rc::new(WaitList::new());
+    /// let waiter = spawn({
+    ///     let line = Rc::clone(&line);
+    ///     move || line.wait(TURN, None, || ())
+    /// });
+    /// yield_now();
+    /// assert_eq!(line.len(), 1);
+    /// # line.wake_one();
+    /// # waiter.wait().unwrap().unwrap();
+    /// ```
     pub fn len(&self) -> usize {
         self.len.get()
     }
 
     /// Whether nobody waits.
+    ///
+    /// ```
+    /// # use std::rc::Rc;
+    /// # use evy_runtime::{Reason, WaitList, spawn, yield_now};
+    /// # const TURN: Reason = Reason::new(&"its turn");
+    /// # let line = Rc::new(WaitList::new());
+    /// let waiter = spawn({
+    ///     let line = Rc::clone(&line);
+    ///     move || line.wait(TURN, None, || ())
+    /// });
+    /// yield_now();
+    /// assert!(!line.is_empty());
+    /// line.wake_one();
+    /// assert!(line.is_empty());
+    /// # waiter.wait().unwrap().unwrap();
+    /// ```
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.first.get().is_none()
@@ -87,6 +131,22 @@ impl WaitList {
     ///
     /// If the green thread is woken *and* killed (or hit by a `timeout` around it) before it goes
     /// on, `pass_on` is called, which hands to the next one what this one was handed.
+    ///
+    /// ```
+    /// # use std::rc::Rc;
+    /// # use evy_runtime::{Reason, WaitList, spawn, yield_now};
+    /// # const TURN: Reason = Reason::new(&"its turn");
+    /// # let line = Rc::new(WaitList::new());
+    /// let [first, second] = [(); 2].map(|()| {
+    ///     let line = Rc::clone(&line);
+    ///     spawn(move || line.wait(TURN, None, || _ = line.wake_one()))
+    /// });
+    /// yield_now();
+    /// line.wake_one();
+    /// // Killed before it goes on: the second gets what the first was handed.
+    /// first.kill();
+    /// assert_eq!(second.wait().unwrap(), Ok(()));
+    /// ```
     ///
     /// # Errors
     ///
@@ -118,6 +178,21 @@ impl WaitList {
     }
 
     /// Wakes the first one; `false` if nobody waits.
+    ///
+    /// ```
+    /// # use std::rc::Rc;
+    /// # use evy_runtime::{Reason, WaitList, spawn, yield_now};
+    /// # const TURN: Reason = Reason::new(&"its turn");
+    /// # let line = Rc::new(WaitList::new());
+    /// let waiter = spawn({
+    ///     let line = Rc::clone(&line);
+    ///     move || line.wait(TURN, None, || ())
+    /// });
+    /// yield_now();
+    /// assert!(line.wake_one());
+    /// assert!(!line.wake_one());
+    /// assert_eq!(waiter.wait().unwrap(), Ok(()));
+    /// ```
     #[inline(always)]
     pub fn wake_one(&self) -> bool {
         let Some(first) = self.first.get() else { return false };
@@ -131,6 +206,20 @@ impl WaitList {
     }
 
     /// Wakes all, first come first.
+    ///
+    /// ```
+    /// # use std::rc::Rc;
+    /// # use evy_runtime::{Reason, WaitList, spawn, yield_now};
+    /// # const TURN: Reason = Reason::new(&"its turn");
+    /// # let line = Rc::new(WaitList::new());
+    /// let waiters = [(); 3].map(|()| {
+    ///     let line = Rc::clone(&line);
+    ///     spawn(move || line.wait(TURN, None, || ()))
+    /// });
+    /// yield_now();
+    /// line.wake_all();
+    /// assert!(waiters.into_iter().all(|waiter| waiter.wait().unwrap().is_ok()));
+    /// ```
     pub fn wake_all(&self) {
         while self.wake_one() {}
     }
