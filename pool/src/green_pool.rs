@@ -423,6 +423,15 @@ impl Slots {
         }
     }
 
+    /// Makes room for one more member, so that to add it needs no memory.
+    #[inline(always)]
+    fn make_room(&self) -> io::Result<()> {
+        self.members.borrow_mut().try_reserve(1).map_err(|error| {
+            let text = format!("no memory for another task of a pool: {error}");
+            io::Error::new(io::ErrorKind::OutOfMemory, text)
+        })
+    }
+
     #[inline(always)]
     fn add_member(&self, id: GreenThreadId) {
         let number = self.spawned.get();
@@ -454,6 +463,7 @@ impl Slot {
         f: impl FnOnce() -> T + 'static,
     ) -> io::Result<GreenThread<T>> {
         let slots = Rc::clone(&self.slots);
+        slots.make_room()?;
         let task = Task { f, slot: self };
         let thread = Builder::new().location(location).spawn(move || task.run())?;
         // It has not run yet.
