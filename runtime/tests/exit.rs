@@ -39,28 +39,28 @@ struct Case {
 
 const CASES: &[Case] = &[
     Case {
-        name: "main_returns_while_others_are_parked",
+        name: "fault_29_main_returns_while_others_are_parked",
         main: parked_then!(|| ExitCode::SUCCESS),
         code: 0,
         says: &[],
         does_not_say: &["destructor", "panicked"],
     },
     Case {
-        name: "main_returns_a_code_while_others_are_parked",
+        name: "fault_29_main_returns_a_code_while_others_are_parked",
         main: parked_then!(|| ExitCode::from(7)),
         code: 7,
         says: &[],
         does_not_say: &["destructor", "panicked"],
     },
     Case {
-        name: "main_exits_while_others_are_parked",
+        name: "fault_29_main_exits_while_others_are_parked",
         main: parked_then!(|| std::process::exit(8)),
         code: 8,
         says: &[],
         does_not_say: &["destructor", "panicked"],
     },
     Case {
-        name: "main_panics_while_others_are_parked",
+        name: "fault_29_main_panics_while_others_are_parked",
         main: parked_then!(|| panic!("in main")),
         code: 101,
         says: &["in main"],
