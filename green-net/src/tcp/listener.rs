@@ -13,8 +13,10 @@ use crate::ToSocketAddrs;
 use crate::green_io::{GreenIo, sys};
 use crate::resolve::try_each;
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// Connections that may wait to be accepted; the system takes less where it allows less
+/// (`net.core.somaxconn`). Beyond it clients try again after a second, all at once, and then SYN
+/// cookies can lose some for good.
+const BACKLOG: i32 = 4096;
 
 /// A listening TCP socket: [`std::net::TcpListener`], but that `accept` parks the green thread.
 ///
@@ -57,7 +59,7 @@ impl TcpListener {
     }
 
     /// Listens on the first of the addresses that can be had, with `SO_REUSEADDR` and a backlog of
-    /// 1,024. Port 0 lets the system choose one.
+    /// 4,096, or what the system allows. Port 0 lets the system choose one.
     ///
     /// ```
     /// let listener = evy_green_net::TcpListener::bind("127.0.0.1:0")?;
