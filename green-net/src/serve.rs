@@ -160,8 +160,11 @@ impl<H: Fn(TcpStream, SocketAddr) -> io::Result<()> + 'static> Service<H> {
 
 impl<H> Service<H> {
     fn end(&self, outcome: io::Result<()>) {
-        self.outcome.borrow_mut().get_or_insert(outcome);
-        self.ended.wake_all();
+        if self.outcome.borrow().is_none() {
+            *self.outcome.borrow_mut() = Some(outcome);
+            self.ended.wake_all();
+        }
+        // A second one is dropped here, where nothing is borrowed: its destructor may park.
     }
 }
 

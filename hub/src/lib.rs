@@ -174,7 +174,16 @@ impl Hub {
     /// Those of `epoll_ctl` or `kevent`: `AlreadyExists` when this number is registered,
     /// `PermissionDenied` for a regular file, out of memory.
     pub fn register(&mut self, fd: BorrowedFd<'_>) -> io::Result<SourceKey> {
-        self.add(fd.as_raw_fd(), Readiness::READABLE | Readiness::WRITABLE, Mode::Edge)
+        let both = Readiness::READABLE | Readiness::WRITABLE;
+        let fd = fd.as_raw_fd();
+        self.free_forgotten();
+        let Some(key) = self.sources.find(fd).filter(|key| self.is_foreign(*key)) else {
+            return self.add(fd, both, Mode::Edge);
+        };
+        // Somebody waits for it by `wait_foreign`: the registration becomes the socket's.
+        self.remote.driver.modify(fd, key, both, Mode::Edge)?;
+        self.sources.get_mut(key).expect("it was just found").mode = Mode::Edge;
+        Ok(key)
     }
 
     fn add(&mut self, fd: RawFd, interest: Readiness, mode: Mode) -> io::Result<SourceKey> {
@@ -307,7 +316,7 @@ impl Hub {
         let interest = self.sources.interest(key);
         match self.sources.get(key) {
             Some(source) if source.mode == Mode::Oneshot && interest != Readiness::NONE => {
-                self.remote.driver.rearm(source.fd, key, interest)
+                self.remote.driver.modify(source.fd, key, interest, Mode::Oneshot)
             }
             _ => Ok(()),
         }

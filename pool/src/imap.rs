@@ -15,10 +15,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
-use std::panic::{Location, panic_any, resume_unwind};
+use std::panic::{Location, panic_any};
 use std::rc::Rc;
 
-use evy_runtime::{Builder, Died, GreenThread, Reason, WaitList, current};
+use evy_runtime::{Builder, Died, GreenThread, Reason, WaitList, current, resume_unwind};
 
 use crate::GreenPool;
 

@@ -123,11 +123,10 @@ pub(crate) struct Head {
     pub(crate) spawned_at: &'static Location<'static>,
     /// How often the kill was thrown.
     pub(crate) kills_thrown: Cell<u8>,
-    /// While not 0, orders from outside wait: kills, and timeouts that began with fewer masks.
-    pub(crate) masks: Cell<u8>,
-    pub(crate) started: Cell<bool>,
     /// The size class of its stack.
     pub(crate) class: u8,
+    /// While not 0, orders from outside wait: kills, and timeouts that began with fewer masks.
+    pub(crate) masks: Cell<u16>,
     /// The newest kill or timeout that was thrown, by its number.
     pub(crate) thrown: Cell<u32>,
 }
@@ -154,10 +153,14 @@ impl Head {
             spawned_at,
             kills_thrown: Cell::new(0),
             masks: Cell::new(0),
-            started: Cell::new(false),
             class,
             thrown: Cell::new(0),
         }
+    }
+
+    /// Whether its first run has begun. Not for the OS thread's own stack.
+    pub(crate) fn has_started(&self) -> bool {
+        !self.yielder.get().is_null()
     }
 
     #[inline]

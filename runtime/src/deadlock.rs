@@ -1,6 +1,7 @@
 //! What is known of every green thread, in words: the report of a deadlock.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use crate::GreenThreadId;
@@ -16,6 +17,11 @@ pub(crate) fn describe(thread: Thread) -> String {
     }
     write!(text, ", spawned at {}", thread.spawned_at).expect("writing to a String");
     text
+}
+
+/// Writes a line to standard error, if that is possible: a closed one must not make a panic of it.
+pub(crate) fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// The message of the panic with which the OS thread's own stack ends when nothing can wake it.

@@ -14,7 +14,8 @@ use crate::park::{Reason, park};
 use crate::scheduler::{Scheduler, current_scheduler, scheduler};
 use crate::spawn::id_of;
 
-/// Names a green thread, or an OS thread's own stack: unique within the process, never used again.
+/// Names a green thread: unique within the process, never used again. The own stacks of all OS
+/// threads share one id.
 ///
 /// ```
 /// let other = evy_runtime::spawn(evy_runtime::current);
@@ -31,6 +32,8 @@ pub struct GreenThreadId {
 }
 
 impl GreenThreadId {
+    const OWN_STACK: Self = Self { number: None, index: 0 };
+
     pub(crate) fn of(thread: Thread) -> Self {
         let index = thread.block().map_or(0, |block| block.index);
         Self { number: id_of(thread), index }
@@ -67,7 +70,9 @@ impl fmt::Debug for GreenThreadId {
 /// Never.
 #[doc(alias = "getcurrent")]
 pub fn current() -> GreenThreadId {
-    GreenThreadId::of(scheduler().current())
+    // Where there is no hub, also not any more, the OS thread's own stack runs.
+    current_scheduler()
+        .map_or(GreenThreadId::OWN_STACK, |scheduler| GreenThreadId::of(scheduler.current()))
 }
 
 /// Why a green thread has no result.
@@ -171,9 +176,16 @@ impl<T: 'static> GreenThread<T> {
         if block.outcome.get() == Outcome::Pending {
             self.park_until_ended();
         }
-        match block.outcome.replace(Outcome::Taken) {
-            Outcome::Returned => Ok(Storage::<T>::new(block).take()),
-            Outcome::Died => Err(Storage::<Died>::new(block).take()),
+        // A block that is still pending stays its green thread's: the drop of the handle detaches it.
+        match block.outcome.get() {
+            Outcome::Returned => {
+                block.outcome.set(Outcome::Taken);
+                Ok(Storage::<T>::new(block).take())
+            }
+            Outcome::Died => {
+                block.outcome.set(Outcome::Taken);
+                Err(Storage::<Died>::new(block).take())
+            }
             Outcome::Pending | Outcome::Taken => {
                 unreachable!("it has ended, and nobody else waits")
             }
@@ -247,8 +259,9 @@ impl<T: 'static> GreenThread<T> {
     /// Until the target has ended or is suspended again; while the caller unwinds it only schedules
     /// the kill.
     pub fn kill(&self) {
-        if let Some(thread) = self.block().thread.get() {
-            scheduler().kill(thread);
+        // At the end of its OS thread a green thread is leaked: there is nobody to kill it any more.
+        if let (Some(thread), Some(scheduler)) = (self.block().thread.get(), current_scheduler()) {
+            scheduler.kill(thread);
         }
     }
 
@@ -264,7 +277,7 @@ impl<T: 'static> GreenThread<T> {
     ///
     /// As [`kill`](Self::kill), if it has not started.
     pub fn cancel(&self) -> bool {
-        let unstarted = self.block().thread.get().filter(|thread| !thread.started.get());
+        let unstarted = self.block().thread.get().filter(|thread| !thread.has_started());
         if let Some(thread) = unstarted {
             scheduler().kill(thread);
         }

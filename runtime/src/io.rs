@@ -532,8 +532,8 @@ fn already_waiting(holder: Owner, thread: Thread, direction: Direction) -> io::E
 ///
 /// # Errors
 ///
-/// `TimedOut` at the deadline; `PermissionDenied` for a descriptor that cannot be waited for, such as
-/// a regular file; `WouldBlock` while the green thread unwinds.
+/// `TimedOut` at the deadline; `PermissionDenied` for a descriptor that cannot be waited for (but a
+/// regular file is always ready, as for poll(2)); `WouldBlock` while the green thread unwinds.
 ///
 /// # Yields
 ///
@@ -588,7 +588,6 @@ fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
         // SAFETY: one entry, ours during the call.
         match unsafe { libc::poll(&raw mut entry, 1, 0) } {
             0 => return Ok(false),
-            // A regular file is "ready" to poll(2) but not to a hub; let the registration say so.
             1 => return Ok(true),
             _ => {
                 let error = io::Error::last_os_error();

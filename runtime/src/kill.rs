@@ -16,8 +16,8 @@
 //! the process); the order waits for a later park. Code that catches the unwind and goes on gets it
 //! again at the next [`RETRIES`] parks; then it is dropped and reported.
 
+use std::any::Any;
 use std::fmt;
-use std::panic::resume_unwind;
 
 use crate::control::{Orders, State, Thread, Wake};
 use crate::scheduler::{Scheduler, Unwinding, current_scheduler};
@@ -157,6 +157,7 @@ impl Scheduler {
     #[cold]
     pub(crate) fn throw(&self, thread: Thread) {
         self.throw_pending(thread);
+        unreachable!("who is resumed with an order still has it");
     }
 
     /// Throws what was ordered, if anything still is. The caller knows that `thread`, which runs, is
@@ -165,26 +166,30 @@ impl Scheduler {
         // Nothing is passing through: whatever it was has been caught.
         thread.withdraw(Orders::UNWINDS);
         self.unwind_may_have_ended();
-        if thread.orders().contains(Orders::KILL) && thread.masks.get() == 0 {
-            self.throw_kill(thread);
+        if thread.masks.get() == 0 && self.will_throw_kill(thread) {
+            thread.kills_thrown.set(thread.kills_thrown.get() + 1);
+            std::panic::resume_unwind(Box::new(Killed(self.begin_throw(thread))));
         }
         if thread.orders().contains(Orders::TIMEOUT) {
             self.throw_timeout(thread);
         }
     }
 
-    fn throw_kill(&self, thread: Thread) {
+    /// Whether a kill is ordered; one that was caught too often is given up here.
+    pub(crate) fn will_throw_kill(&self, thread: Thread) -> bool {
+        if !thread.orders().contains(Orders::KILL) {
+            return false;
+        }
         let thrown = thread.kills_thrown.get();
         if thrown > RETRIES {
             thread.withdraw(Orders::KILL);
-            eprintln!(
-                "evy: {} has caught its kill {thrown} times and lives on",
-                deadlock::describe(thread)
-            );
-            return;
+            let who = deadlock::describe(thread);
+            deadlock::tell(format_args!(
+                "evy: {who} has caught its kill {thrown} times and lives on"
+            ));
+            return false;
         }
-        thread.kills_thrown.set(thrown + 1);
-        resume_unwind(Box::new(Killed(self.begin_throw(thread))));
+        true
     }
 
     /// Notes that an unwind of ours begins in `thread`, which runs.
@@ -194,6 +199,31 @@ impl Scheduler {
         thread.order(Orders::THROWN);
         Throw(number)
     }
+}
+
+/// Goes on with a panic that was caught elsewhere: [`std::panic::resume_unwind`], noted as the current
+/// green thread's own.
+///
+/// std's does not run the panic hook, by which evy knows who panics while another green thread is
+/// suspended in the middle of unwinding. A payload that was caught on this green thread needs no note.
+///
+/// ```
+/// let died = evy_runtime::spawn(|| -> () { evy_runtime::resume_unwind(Box::new("elsewhere")) }).wait();
+/// assert_eq!(died.unwrap_err().to_string(), "green thread panicked: elsewhere");
+/// ```
+///
+/// # Panics
+///
+/// Always, with `payload`.
+///
+/// # Yields
+///
+/// Never.
+pub fn resume_unwind(payload: Box<dyn Any + Send>) -> ! {
+    if let Some(scheduler) = current_scheduler() {
+        scheduler.current().order(Orders::PANICKED);
+    }
+    std::panic::resume_unwind(payload)
 }
 
 /// One unwind of ours, by its number; part of its payload.

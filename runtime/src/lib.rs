@@ -36,7 +36,7 @@ mod wait_list;
 
 pub use green_thread::{Died, GreenThread, GreenThreadId, current, join_all};
 pub use io::{wait_readable, wait_writable};
-pub use kill::{Killed, kill, kill_all};
+pub use kill::{Killed, kill, kill_all, resume_unwind};
 pub use local::GreenLocal;
 pub use park::Reason;
 pub use spawn::{Builder, spawn, spawn_after, spawn_after_local, spawn_n};

@@ -33,6 +33,6 @@ fn note_panic() {
     let thread = scheduler.current();
     thread.order(Orders::PANICKED);
     if thread != scheduler.main() {
-        eprintln!("in {}", deadlock::describe(thread));
+        deadlock::tell(format_args!("in {}", deadlock::describe(thread)));
     }
 }

@@ -27,7 +27,7 @@ const LINE: usize = 64;
 /// two, so the place modulo the capacity is the index.
 pub(crate) struct ReadyQueue {
     /// `None` where a green thread was taken out from the middle.
-    ring: UnsafeCell<Box<[Option<Thread>]>>,
+    ring: UnsafeCell<Box<[Cell<Option<Thread>>]>>,
     /// The place of the first one.
     front: Cell<u32>,
     /// The place behind the last one.
@@ -37,19 +37,18 @@ pub(crate) struct ReadyQueue {
 impl ReadyQueue {
     pub(crate) fn new() -> Self {
         Self {
-            ring: UnsafeCell::new(vec![None; 64].into_boxed_slice()),
+            ring: UnsafeCell::new((0..64).map(|_| Cell::new(None)).collect()),
             front: Cell::new(0),
             back: Cell::new(0),
         }
     }
 
-    /// The ring, for one access.
-    #[allow(clippy::mut_from_ref, reason = "the borrow ends within the method that asks for it")]
+    /// The ring, until the next push, which may replace it.
     #[inline(always)]
-    fn ring(&self) -> &mut [Option<Thread>] {
-        // SAFETY: the queue is used by one OS thread, no method keeps the borrow past its own end,
-        // and none calls another that takes it while it holds it.
-        unsafe { &mut *self.ring.get() }
+    fn ring(&self) -> &[Cell<Option<Thread>>] {
+        // SAFETY: the queue is used by one OS thread, and only `make_room` replaces the ring, where
+        // it keeps no borrow of it; every other method is done with the borrow when it calls that.
+        unsafe { &*self.ring.get() }
     }
 
     #[inline(always)]
@@ -62,7 +61,7 @@ impl ReadyQueue {
         thread.place.set(place);
         let index = self.index(place);
         // SAFETY: the capacity is a power of two, so the masked index is below it.
-        unsafe { *self.ring().get_unchecked_mut(index) = Some(thread) };
+        unsafe { self.ring().get_unchecked(index) }.set(Some(thread));
     }
 
     #[inline(always)]
@@ -111,7 +110,7 @@ impl ReadyQueue {
     #[inline(always)]
     fn peek(&self, place: u32) -> Option<Thread> {
         // SAFETY: the capacity is a power of two, so the masked index is below it.
-        unsafe { *self.ring().get_unchecked(self.index(place)) }
+        unsafe { self.ring().get_unchecked(self.index(place)) }.get()
     }
 
     /// Fetches what the green threads will touch that run soon: first the head, then, by what the head
@@ -140,14 +139,14 @@ impl ReadyQueue {
     /// Takes a queued green thread out, wherever it stands.
     pub(crate) fn remove(&self, thread: Thread) {
         let index = self.index(thread.place.get());
-        debug_assert_eq!(self.ring()[index], Some(thread), "a queued thread knows its place");
-        self.ring()[index] = None;
+        let queued = self.ring()[index].take();
+        debug_assert_eq!(queued, Some(thread), "a queued thread knows its place");
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         let (front, back) = (self.front.get(), self.back.get());
         (0..back.wrapping_sub(front))
-            .all(|offset| self.ring()[self.index(front.wrapping_add(offset))].is_none())
+            .all(|offset| self.ring()[self.index(front.wrapping_add(offset))].get().is_none())
     }
 
     /// Whether the next push has to make room first.
@@ -171,19 +170,19 @@ impl ReadyQueue {
     #[cold]
     pub(crate) fn make_room(&self) -> Result<(), TryReserveError> {
         let (front, len) = (self.front.get(), self.ring().len());
-        if self.ring().iter().flatten().count() > len / 2 {
+        if self.ring().iter().filter(|entry| entry.get().is_some()).count() > len / 2 {
             let mut larger = Vec::new();
             larger.try_reserve_exact(len * 2)?;
-            let at = |offset| self.ring()[self.index(front.wrapping_add(offset))];
-            larger.extend((0..len as u32).filter_map(at).map(Some));
+            let at = |offset| self.ring()[self.index(front.wrapping_add(offset))].get();
+            larger.extend((0..len as u32).filter_map(at).map(|thread| Cell::new(Some(thread))));
             let queued = larger.len() as u32;
-            larger.resize(len * 2, None);
+            larger.resize_with(len * 2, || Cell::new(None));
             // SAFETY: no borrow of the ring is alive here.
             unsafe { *self.ring.get() = larger.into_boxed_slice() };
             self.front.set(0);
             self.back.set(queued);
             for place in 0..queued {
-                let thread = self.ring()[place as usize].expect("these were just put there");
+                let thread = self.ring()[place as usize].get().expect("it was just put there");
                 self.put(place, thread);
             }
         } else {

@@ -170,7 +170,6 @@ pub(crate) fn try_scheduler() -> io::Result<&'static Scheduler> {
 impl Scheduler {
     fn new(hub: Hub) -> Self {
         let main = Box::new(Head::new(Location::caller(), 0));
-        main.started.set(true);
         Self {
             ready: ReadyQueue::new(),
             current: Cell::new(Thread(NonNull::from(&*main))),
@@ -458,7 +457,9 @@ impl Scheduler {
         let mut threads = self.blocks.live();
         threads.push(self.main());
         for thread in threads.into_iter().filter(|thread| thread.shielded.replace(false)) {
-            if thread.orders().contains(Orders::KILL) && thread.takes_orders() {
+            // A wake with an order is a promise that it is thrown: a wait that went on without would
+            // take what it waits for as given.
+            if thread.takes_orders() && self.will_throw_kill(thread) {
                 self.wake(thread, Wake::Kill);
             } else if thread.has_open_timeout() {
                 self.wake(thread, Wake::Timeout);

@@ -380,7 +380,6 @@ where
     T: 'static,
 {
     thread.yielder.set(yielder);
-    thread.started.set(true);
     let result = catch_unwind(AssertUnwindSafe(|| {
         if wake == Wake::Kill {
             thread.withdraw(Orders::KILL);

@@ -161,13 +161,14 @@ impl Stacks {
 
     /// The class of stacks with `usable` bytes, made if need be.
     pub(crate) fn class(&mut self, usable: usize) -> io::Result<u8> {
-        let usable = usable.max(SMALLEST);
-        if let Some(class) = self.classes.iter().position(|class| class.usable == usable) {
-            return Ok(class as u8);
-        }
         if usable > LARGEST {
             let text = format!("a stack of {usable} bytes is more than {LARGEST}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        // Whole pages, so that sizes that differ by little share a class.
+        let usable = usable.max(SMALLEST).next_multiple_of(*PAGE);
+        if let Some(class) = self.classes.iter().position(|class| class.usable == usable) {
+            return Ok(class as u8);
         }
         let class = u8::try_from(self.classes.len())
             .map_err(|_| io::Error::other("more than 256 different stack sizes"))?;
@@ -439,7 +440,7 @@ mod tests {
             let (head, span) = stacks.take(class).unwrap();
             assert_eq!(head.addr(), span.base());
             assert!(span.base().get() - span.limit().get() - GUARD >= usable.max(SMALLEST));
-            assert_eq!(stacks.usable(class), usable.max(SMALLEST));
+            assert_eq!(stacks.usable(class), usable.max(SMALLEST).next_multiple_of(*PAGE));
         }
         assert_eq!(stacks.class(64 * KIB).unwrap(), stacks.class(64 * KIB).unwrap());
         assert!(stacks.class(usize::MAX).is_err());

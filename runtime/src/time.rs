@@ -117,7 +117,7 @@ pub(crate) struct Frame {
     due: Cell<bool>,
     /// The masks of its green thread when it began: what is masked later masks it too, while one
     /// that begins under a mask (in a hook, say) works there.
-    masks: u8,
+    masks: u16,
 }
 
 /// Marks the word of a frame where the hub's owners are green threads or frames.

@@ -3,13 +3,14 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::control::Wake;
+use crate::kill::resume_unwind;
 use crate::on_exit::drop_quietly;
 use crate::park::{Reason, park};
 use crate::scheduler::{Scheduler, scheduler};
@@ -128,8 +129,10 @@ impl Pool {
                 // The others will get to it.
                 Err(_) if state.threads > 0 => {}
                 Err(error) => {
-                    state.jobs.pop_back();
+                    let job = state.jobs.pop_back();
                     drop(state);
+                    // What it captured is the user's, and may call `unblock` when it is dropped.
+                    drop(job);
                     panic!("cannot start an OS thread for a blocking job: {error}");
                 }
             }

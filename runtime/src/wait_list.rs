@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::control::{Thread, Wake};
 use crate::park::{Reason, park_until};
-use crate::scheduler::scheduler;
+use crate::scheduler::{current_scheduler, scheduler};
 
 /// A line of green threads that wait for the same thing.
 ///
@@ -201,7 +201,10 @@ impl WaitList {
         self.unlink(node);
         node.handed.set(true);
         // One that its deadline has queued already is not woken again, and finds itself handed.
-        scheduler().wake(node.thread, Wake::Run);
+        // At the end of an OS thread those who wait are leaked, and never run again.
+        if let Some(scheduler) = current_scheduler() {
+            scheduler.wake(node.thread, Wake::Run);
+        }
         true
     }
 

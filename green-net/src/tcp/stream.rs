@@ -376,6 +376,9 @@ impl TcpStream {
     ///
     /// Until there is data, or the end.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         self.io.call(Direction::Read, |fd| sys::peek(fd, buffer))
     }
 
@@ -552,6 +555,9 @@ impl Read for &TcpStream {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = buffer.len();
+        if wanted == 0 {
+            return Ok(0);
+        }
         self.io.read_stream(|fd| sys::recv(fd, buffer), |count| *count < wanted)
     }
 
@@ -560,6 +566,9 @@ impl Read for &TcpStream {
         let usable = buffers.len().min(sys::MOST_BUFFERS);
         let buffers = &mut buffers[..usable];
         let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        if wanted == 0 {
+            return Ok(0);
+        }
         if wanted == 0 {
             return self.io.try_call(|fd| sys::recv_vectored(fd, buffers));
         }

@@ -56,9 +56,14 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_ADD, fd, flags(interest, mode), key.to_usize() as u64)
     }
 
-    pub(crate) fn rearm(&self, fd: RawFd, key: SourceKey, interest: Readiness) -> io::Result<()> {
-        let events = flags(interest, Mode::Oneshot);
-        self.control(libc::EPOLL_CTL_MOD, fd, events, key.to_usize() as u64)
+    pub(crate) fn modify(
+        &self,
+        fd: RawFd,
+        key: SourceKey,
+        interest: Readiness,
+        mode: Mode,
+    ) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, flags(interest, mode), key.to_usize() as u64)
     }
 
     pub(crate) fn delete(&self, fd: RawFd) {

@@ -80,12 +80,18 @@ impl Driver {
         }
     }
 
-    /// Arms a one-shot registration again.
-    pub(crate) fn rearm(&self, fd: RawFd, key: SourceKey, interest: Readiness) -> io::Result<()> {
+    /// Changes a registration, and arms a one-shot one again.
+    pub(crate) fn modify(
+        &self,
+        fd: RawFd,
+        key: SourceKey,
+        interest: Readiness,
+        mode: Mode,
+    ) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Epoll(driver) => driver.rearm(fd, key, interest),
-            Self::Portable(driver) => driver.rearm(fd, key, interest),
+            Self::Epoll(driver) => driver.modify(fd, key, interest, mode),
+            Self::Portable(driver) => driver.modify(fd, key, interest, mode),
         }
     }
 

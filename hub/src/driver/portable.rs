@@ -29,16 +29,18 @@ impl Portable {
         interest: Readiness,
         mode: Mode,
     ) -> io::Result<()> {
-        let mode = match mode {
-            Mode::Edge => PollMode::Edge,
-            Mode::Oneshot => PollMode::Oneshot,
-        };
         // SAFETY: whoever registers a descriptor keeps it open until it is deleted (`Driver::add`).
-        unsafe { self.poller.add_with_mode(fd, event(key, interest), mode) }
+        unsafe { self.poller.add_with_mode(fd, event(key, interest), poll_mode(mode)) }
     }
 
-    pub(crate) fn rearm(&self, fd: RawFd, key: SourceKey, interest: Readiness) -> io::Result<()> {
-        self.poller.modify_with_mode(borrow(fd), event(key, interest), PollMode::Oneshot)
+    pub(crate) fn modify(
+        &self,
+        fd: RawFd,
+        key: SourceKey,
+        interest: Readiness,
+        mode: Mode,
+    ) -> io::Result<()> {
+        self.poller.modify_with_mode(borrow(fd), event(key, interest), poll_mode(mode))
     }
 
     pub(crate) fn delete(&self, fd: RawFd) {
@@ -58,6 +60,13 @@ impl Portable {
     pub(crate) fn wake(&self) {
         // It fails only when the poller is gone, and with it the wait that it would end.
         let _ = self.poller.notify();
+    }
+}
+
+fn poll_mode(mode: Mode) -> PollMode {
+    match mode {
+        Mode::Edge => PollMode::Edge,
+        Mode::Oneshot => PollMode::Oneshot,
     }
 }
 
