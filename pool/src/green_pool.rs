@@ -530,3 +530,28 @@ impl Hasher for IdHasher {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use evy_runtime::{Died, yield_now};
+
+    use super::GreenPool;
+
+    /// A server's pool has as many tasks as it has clients, one after the other, for years.
+    #[test]
+    fn a_task_that_has_ended_is_no_member_whichever_way_it_ended() {
+        let pool = GreenPool::new(4);
+        let tasks = [
+            pool.spawn(|| ()),
+            pool.spawn(|| panic!("on purpose")),
+            pool.spawn(|| evy_runtime::sleep(std::time::Duration::MAX)),
+        ];
+        yield_now();
+        let unstarted = pool.spawn(|| ());
+        assert_eq!(pool.slots.members.borrow().len(), 2);
+        unstarted.kill();
+        tasks[2].kill();
+        assert!(pool.slots.members.borrow().is_empty());
+        assert!(matches!(unstarted.wait(), Err(Died::Killed)));
+    }
+}

@@ -190,6 +190,34 @@ fn several_may_iterate_over_one_pile() {
     assert_eq!((&*pile).next(), None);
 }
 
+/// FAULTS row 53.
+#[test]
+fn fault_53_the_turn_of_one_killed_after_the_hand_off_goes_to_the_next() {
+    let (pile, gate) = (Rc::new(GreenPile::new(2)), Gate::new());
+    pile.spawn({
+        let gate = gate.clone();
+        move || {
+            gate.pass();
+            0
+        }
+    });
+    pile.spawn(|| 1);
+    let [first, killed, last] = [(); 3].map(|()| {
+        let pile = Rc::clone(&pile);
+        spawn(move || (&*pile).next())
+    });
+    settle();
+    gate.open();
+    // The task ends; then the first one takes its result and hands its turn over.
+    yield_now();
+    yield_now();
+    assert!(first.is_finished() && !killed.is_finished() && !last.is_finished());
+    killed.kill();
+    assert_eq!(first.wait().unwrap(), Some(0));
+    assert_eq!(last.wait().unwrap(), Some(1));
+    assert_eq!((&*pile).next(), None);
+}
+
 #[test]
 fn the_tasks_of_a_dropped_pile_go_on() {
     let (pool, census) = (GreenPool::new(2), Census::new());

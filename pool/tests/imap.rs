@@ -248,19 +248,55 @@ fn a_map_whose_owner_is_killed_is_freed() {
     assert_eq!(counts(&pool), (0, 2, 0));
 }
 
+/// The tasks do not wait for a feeder that takes its time to end.
+#[test]
+fn dropping_a_map_kills_its_tasks_while_the_feeder_still_ends() {
+    let (pool, log, gate) = (GreenPool::new(2), Log::new(), Gate::new());
+    let slow_end = OnDrop({
+        let gate = gate.clone();
+        move || gate.pass()
+    });
+    let source = iter::repeat_with(move || {
+        let _ = &slow_end;
+    });
+    let work = {
+        let log = log.clone();
+        move |()| {
+            let _on_drop = log.on_drop("killed");
+            sleep(HOUR);
+        }
+    };
+    let map = pool.imap(work, source);
+    settle();
+    drop(map);
+    assert_eq!(gate.held(), 1, "the feeder has not ended");
+    assert_eq!(log.take(), ["killed", "killed"]);
+    gate.open();
+    settle();
+    assert_eq!(counts(&pool), (0, 2, 0));
+}
+
 /// A source that catches the feeder's kill and goes on feeds nobody.
 #[test]
 fn a_source_that_swallows_the_kill_of_its_feeder_gets_nowhere() {
-    let (pool, census) = (GreenPool::new(2), Census::new());
-    let items = census.clone();
-    let source = iter::repeat_with(move || {
-        let _ = catch_unwind(AssertUnwindSafe(|| sleep(HOUR)));
-        items.one()
+    let (pool, census, log) = (GreenPool::new(2), Census::new(), Log::new());
+    let (items, work) = (census.clone(), log.clone());
+    let gate = Gate::new();
+    let source = iter::repeat_with({
+        let gate = gate.clone();
+        move || {
+            // A kill that is caught so often is given up.
+            while catch_unwind(AssertUnwindSafe(|| gate.pass())).is_err() {}
+            items.one()
+        }
     });
-    let map = pool.imap(|_| unreachable!("nothing is fed"), source);
+    let map = pool.imap(move |_| work.add("fed"), source);
     settle();
-    drop::<Imap<()>>(map);
+    drop(map);
+    assert_eq!(gate.held(), 1, "the feeder lives on");
+    gate.open();
     settle();
+    assert_eq!(log.take(), [""; 0]);
     assert_eq!(census.alive(), 0);
     assert_eq!(counts(&pool), (0, 2, 0));
 }
