@@ -40,10 +40,26 @@ pub use timers::TimerKey;
 use timers::Timers;
 
 /// Whoever waits: a word that means something to the hub's user and nothing to the hub.
+///
+/// ```
+/// let owner = evy_hub::Owner(std::num::NonZeroUsize::new(7).unwrap());
+/// assert_eq!(owner.0.get(), 7);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner(pub NonZeroUsize);
 
 /// What a turn of the hub hands back.
+///
+/// ```
+/// use evy_hub::{Due, Hub};
+///
+/// let mut hub = Hub::new()?;
+/// hub.remote().wake(7);
+/// let mut due = Vec::new();
+/// hub.turn(false, &mut |item| due.push(item))?;
+/// assert_eq!(due, [Due::Remote(7)]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// The descriptor that this owner waited for is ready.
@@ -87,6 +103,12 @@ pub struct Hub {
 impl Hub {
     /// Makes a hub with the platform's driver, or with polling under `EVY_DRIVER=polling`.
     ///
+    /// ```
+    /// let hub = evy_hub::Hub::new()?;
+    /// assert_eq!((hub.sources(), hub.deadlines()), (0, 0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of `epoll_create` or `kqueue`: no descriptor left, no memory.
@@ -110,55 +132,143 @@ impl Hub {
     }
 
     /// The hub's clock.
+    ///
+    /// ```
+    /// # let hub = evy_hub::Hub::new()?;
+    /// let clock = hub.clock();
+    /// assert!(clock.read() <= clock.read());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn clock(&self) -> Clock {
         self.clock
     }
 
     /// The clock's reading at the current turn: cheap, and up to a turn old.
+    ///
+    /// ```
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// hub.turn(false, &mut |_| ())?;
+    /// assert!(hub.now() <= hub.clock().read());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn now(&self) -> u64 {
         self.now
     }
 
     /// The side of this hub that other threads may use.
+    ///
+    /// ```
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// hub.remote().wake(7);
+    /// let mut words = Vec::new();
+    /// hub.turn(false, &mut |due| words.push(due))?;
+    /// assert_eq!(words, [evy_hub::Due::Remote(7)]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn remote(&self) -> &Arc<Remote> {
         &self.remote
     }
 
     /// How many owners wait for a descriptor.
+    ///
+    /// ```
+    /// # use std::os::fd::AsFd;
+    /// # use evy_hub::{Company, Direction};
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # let key = hub.register(socket.as_fd())?;
+    /// hub.wait(key, Direction::Read, owner, Company::Alone).unwrap();
+    /// assert_eq!(hub.waiting(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn waiting(&self) -> usize {
         self.sources.waiters()
     }
 
     /// How many descriptors are registered.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    ///
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// hub.register(socket.as_fd())?;
+    /// assert_eq!(hub.sources(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn sources(&self) -> usize {
         self.sources.len()
     }
 
     /// How many deadlines are pending.
+    ///
+    /// ```
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+    /// let key = hub.add_deadline(u64::MAX - 1, owner);
+    /// assert_eq!(hub.deadlines(), 1);
+    /// hub.cancel_deadline(key);
+    /// assert_eq!(hub.deadlines(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn deadlines(&self) -> usize {
         self.timers.len()
     }
 
     /// How many events came for a registration that was gone, and were dropped.
+    ///
+    /// ```
+    /// let hub = evy_hub::Hub::new()?;
+    /// assert_eq!(hub.stale_events(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn stale_events(&self) -> u64 {
         self.sources.stale_events
     }
 
     /// How often the OS was polled.
+    ///
+    /// ```
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// hub.turn(false, &mut |_| ())?;
+    /// assert_eq!(hub.polls(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn polls(&self) -> u64 {
         self.polls
     }
 
     /// Makes `owner` due when the clock reads `deadline`; never earlier.
+    ///
+    /// ```
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+    /// let passed = hub.clock().read();
+    /// hub.add_deadline(passed, owner);
+    /// let mut due = Vec::new();
+    /// hub.turn(false, &mut |item| due.push(item))?;
+    /// assert_eq!(due, [evy_hub::Due::Deadline(owner)]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn add_deadline(&mut self, deadline: u64, owner: Owner) -> TimerKey {
         self.timers.insert(deadline, owner)
     }
 
     /// Takes a deadline back. `false` if it has passed and been handed back already.
+    ///
+    /// ```
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+    /// let key = hub.add_deadline(hub.clock().read(), owner);
+    /// assert!(hub.cancel_deadline(key));
+    /// assert!(!hub.cancel_deadline(key));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn cancel_deadline(&mut self, key: TimerKey) -> bool {
         self.timers.cancel(key)
@@ -168,6 +278,18 @@ impl Hub {
     /// [`deregister`](Self::deregister).
     ///
     /// It starts with no readiness known: the registration itself makes the OS report what is ready.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// use evy_hub::Readiness;
+    ///
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// let key = hub.register(socket.as_fd())?;
+    /// hub.turn(false, &mut |_| ())?;
+    /// assert!(hub.readiness(key).intersects(Readiness::WRITABLE));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -196,6 +318,16 @@ impl Hub {
     }
 
     /// Ends a registration; the descriptor stays open.
+    ///
+    /// ```
+    /// # use std::os::fd::AsFd;
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # let key = hub.register(socket.as_fd())?;
+    /// hub.deregister(key);
+    /// assert_eq!(hub.sources(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn deregister(&mut self, key: SourceKey) {
         if let Some(source) = self.sources.remove(key) {
             self.remote.driver.delete(source.fd);
@@ -203,6 +335,18 @@ impl Hub {
     }
 
     /// What is known to be ready, and not used up. Nothing for a registration that has ended.
+    ///
+    /// ```
+    /// # use std::os::fd::AsFd;
+    /// # use evy_hub::Readiness;
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// let key = hub.register(socket.as_fd())?;
+    /// assert_eq!(hub.readiness(key), Readiness::NONE);
+    /// hub.set_readiness(key, Readiness::READABLE);
+    /// assert_eq!(hub.readiness(key), Readiness::READABLE);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn readiness(&self, key: SourceKey) -> Readiness {
         self.sources.get(key).map_or(Readiness::NONE, |source| source.readiness)
@@ -210,6 +354,18 @@ impl Hub {
 
     /// Takes `used` off what is known to be ready: before the call that uses it up, so that an event
     /// that comes during the call is not lost.
+    ///
+    /// ```
+    /// # use std::os::fd::AsFd;
+    /// # use evy_hub::Readiness;
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # let key = hub.register(socket.as_fd())?;
+    /// hub.set_readiness(key, Readiness::READABLE | Readiness::WRITABLE);
+    /// hub.clear_readiness(key, Readiness::READABLE);
+    /// assert_eq!(hub.readiness(key), Readiness::WRITABLE);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn clear_readiness(&mut self, key: SourceKey, used: Readiness) {
         if let Some(source) = self.sources.get_mut(key) {
@@ -218,6 +374,17 @@ impl Hub {
     }
 
     /// Puts back what a call did not use up.
+    ///
+    /// ```
+    /// # use std::os::fd::AsFd;
+    /// # use evy_hub::Readiness;
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # let key = hub.register(socket.as_fd())?;
+    /// hub.set_readiness(key, Readiness::READABLE);
+    /// assert_eq!(hub.readiness(key), Readiness::READABLE);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn set_readiness(&mut self, key: SourceKey, unused: Readiness) {
         if let Some(source) = self.sources.get_mut(key) {
@@ -227,6 +394,21 @@ impl Hub {
 
     /// Makes `owner` due whenever `direction` of a registered descriptor becomes ready and it stands
     /// first in line, until it leaves by [`unwait`](Self::unwait).
+    ///
+    /// ```
+    /// # use std::os::fd::AsFd;
+    /// use evy_hub::{Company, Direction, Due};
+    ///
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # let key = hub.register(socket.as_fd())?;
+    /// hub.wait(key, Direction::Write, owner, Company::Alone).unwrap();
+    /// let mut due = Vec::new();
+    /// hub.turn(false, &mut |item| due.push(item))?;
+    /// assert_eq!(due, [Due::Ready(owner)]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -243,12 +425,38 @@ impl Hub {
     }
 
     /// Ends a wait, whether or not an event came.
+    ///
+    /// ```
+    /// # use std::os::fd::AsFd;
+    /// # use evy_hub::{Company, Direction};
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # let key = hub.register(socket.as_fd())?;
+    /// hub.wait(key, Direction::Read, owner, Company::Alone).unwrap();
+    /// hub.unwait(key, Direction::Read, owner);
+    /// assert_eq!(hub.waiting(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn unwait(&mut self, key: SourceKey, direction: Direction, owner: Owner) {
         self.sources.unwait(key, direction, owner);
     }
 
     /// Who stands first in line for a direction.
+    ///
+    /// ```
+    /// # use std::os::fd::AsFd;
+    /// # use evy_hub::{Company, Direction};
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # let key = hub.register(socket.as_fd())?;
+    /// hub.wait(key, Direction::Read, owner, Company::Alone).unwrap();
+    /// assert_eq!(hub.first_waiter(key, Direction::Read), Some(owner));
+    /// assert_eq!(hub.first_waiter(key, Direction::Write), None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn first_waiter(&self, key: SourceKey, direction: Direction) -> Option<Owner> {
         self.sources.first(key, direction)
@@ -258,6 +466,21 @@ impl Hub {
     /// one-shot registration a descriptor, for as long as somebody waits. One that a green socket
     /// registered is used as it is. The caller keeps the descriptor open until
     /// [`unwait_foreign`](Self::unwait_foreign), which every wait ends with.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// use evy_hub::{Direction, Due};
+    ///
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// let key = hub.wait_foreign(socket.as_fd(), Direction::Write, owner)?;
+    /// let mut due = Vec::new();
+    /// hub.turn(false, &mut |item| due.push(item))?;
+    /// assert_eq!(due, [Due::Ready(owner)]);
+    /// hub.unwait_foreign(key, Direction::Write, owner);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -286,6 +509,18 @@ impl Hub {
 
     /// Ends a wait of [`wait_foreign`](Self::wait_foreign), whether or not an event came, and the
     /// registration with its last waiter.
+    ///
+    /// ```
+    /// # use std::os::fd::AsFd;
+    /// # use evy_hub::Direction;
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// let key = hub.wait_foreign(socket.as_fd(), Direction::Write, owner)?;
+    /// hub.unwait_foreign(key, Direction::Write, owner);
+    /// assert_eq!((hub.sources(), hub.waiting()), (0, 0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn unwait_foreign(&mut self, key: SourceKey, direction: Direction, owner: Owner) {
         self.sources.unwait(key, direction, owner);
         if !self.is_foreign(key) {
@@ -325,6 +560,16 @@ impl Hub {
     /// One turn: polls the OS, reads the clock, and hands every owner that is due to `due`. With
     /// `block`, and when nothing is due yet, it waits for the first thing to become due. It may
     /// return without handing anything back.
+    ///
+    /// ```
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+    /// hub.add_deadline(hub.clock().read(), owner);
+    /// let mut due = Vec::new();
+    /// hub.turn(false, &mut |item| due.push(item))?;
+    /// assert_eq!(due, [evy_hub::Due::Deadline(owner)]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

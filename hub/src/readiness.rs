@@ -4,6 +4,12 @@ use std::fmt;
 use std::ops::BitOr;
 
 /// One half of a descriptor: what a green thread can wait for.
+///
+/// ```
+/// use evy_hub::Direction;
+///
+/// assert_eq!(Direction::BOTH, [Direction::Read, Direction::Write]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// Data, a connection to accept, or the end of the stream.
@@ -17,6 +23,12 @@ impl Direction {
     pub const BOTH: [Self; 2] = [Self::Read, Self::Write];
 
     /// The readiness bit that ends a wait in this direction.
+    ///
+    /// ```
+    /// use evy_hub::{Direction, Readiness};
+    ///
+    /// assert_eq!(Direction::Read.bit(), Readiness::READABLE);
+    /// ```
     pub fn bit(self) -> Readiness {
         match self {
             Self::Read => Readiness::READABLE,
@@ -52,18 +64,39 @@ impl Readiness {
     pub const HANGUP: Self = Self(8);
 
     /// Whether any bit of `other` is set here.
+    ///
+    /// ```
+    /// # use evy_hub::Readiness;
+    /// let both = Readiness::READABLE | Readiness::WRITABLE;
+    /// assert!(both.intersects(Readiness::WRITABLE));
+    /// assert!(!both.intersects(Readiness::URGENT));
+    /// ```
     #[inline]
     pub fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
     /// Adds the bits of `other`.
+    ///
+    /// ```
+    /// # use evy_hub::Readiness;
+    /// let mut seen = Readiness::READABLE;
+    /// seen.set(Readiness::HANGUP);
+    /// assert_eq!(seen, Readiness::READABLE | Readiness::HANGUP);
+    /// ```
     #[inline]
     pub fn set(&mut self, other: Self) {
         self.0 |= other.0;
     }
 
     /// Takes the bits of `other` away.
+    ///
+    /// ```
+    /// # use evy_hub::Readiness;
+    /// let mut seen = Readiness::READABLE | Readiness::HANGUP;
+    /// seen.clear(Readiness::HANGUP);
+    /// assert_eq!(seen, Readiness::READABLE);
+    /// ```
     #[inline]
     pub fn clear(&mut self, other: Self) {
         self.0 &= !other.0;

@@ -32,6 +32,16 @@ pub(crate) enum Message {
 /// The side of a hub that other OS threads may use.
 ///
 /// It outlives its hub; what is sent to a hub that has ended goes nowhere.
+///
+/// ```
+/// let mut hub = evy_hub::Hub::new()?;
+/// let remote = std::sync::Arc::clone(hub.remote());
+/// std::thread::spawn(move || remote.wake(7)).join().unwrap();
+/// let mut due = Vec::new();
+/// hub.turn(false, &mut |item| due.push(item))?;
+/// assert_eq!(due, [evy_hub::Due::Remote(7)]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Remote {
     pub(crate) driver: Driver,
@@ -53,12 +63,33 @@ impl Remote {
     }
 
     /// Makes the hub hand back `word` as due, waking it if it sleeps.
+    ///
+    /// ```
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// hub.remote().wake(7);
+    /// let mut due = Vec::new();
+    /// hub.turn(false, &mut |item| due.push(item))?;
+    /// assert_eq!(due, [evy_hub::Due::Remote(7)]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn wake(&self, word: u64) {
         self.send(Message::Wake(word));
     }
 
     /// Deregisters `fd` and lets the hub free its slot: the way for a socket that is dropped on
     /// another OS thread than its hub's. The caller closes it afterwards.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    ///
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// let key = hub.register(socket.as_fd())?;
+    /// hub.remote().forget(key, socket.as_fd());
+    /// hub.turn(false, &mut |_| ())?;
+    /// assert_eq!(hub.sources(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn forget(&self, key: SourceKey, fd: BorrowedFd<'_>) {
         self.driver.delete(fd.as_raw_fd());
         self.send(Message::Forget(key));
@@ -122,6 +153,14 @@ impl Remote {
 
     /// Ends the hub for the others: what is sent from now on goes nowhere. A hub that is dropped does
     /// it by itself.
+    ///
+    /// ```
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// hub.remote().end();
+    /// hub.remote().wake(7);
+    /// hub.turn(false, &mut |due| panic!("{due:?} goes nowhere"))?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn end(&self) {
         self.ended.store(true, SeqCst);
         self.queue().clear();

@@ -19,6 +19,17 @@ use crate::driver::Mode;
 use crate::{Direction, Owner, Readiness};
 
 /// Names one registration of a descriptor in one hub.
+///
+/// ```
+/// # use std::os::fd::AsFd;
+/// # let mut hub = evy_hub::Hub::new()?;
+/// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+/// let key: evy_hub::SourceKey = hub.register(socket.as_fd())?;
+/// hub.deregister(key);
+/// // The slot is used again, under another key.
+/// assert_ne!(hub.register(socket.as_fd())?, key);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SourceKey {
     slot: u32,
@@ -39,6 +50,20 @@ impl SourceKey {
 }
 
 /// Somebody else waits already, and this descriptor takes one waiter a direction.
+///
+/// ```
+/// # use std::os::fd::AsFd;
+/// use evy_hub::{Busy, Company, Direction};
+///
+/// # let mut hub = evy_hub::Hub::new()?;
+/// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+/// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+/// # let key = hub.register(socket.as_fd())?;
+/// hub.wait(key, Direction::Read, owner, Company::Alone).unwrap();
+/// let second = hub.wait(key, Direction::Read, owner, Company::Alone);
+/// assert_eq!(second, Err(Busy { holder: owner }));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy {
     /// Who waits.
@@ -46,6 +71,20 @@ pub struct Busy {
 }
 
 /// Whether a second waiter in the same direction is let in.
+///
+/// ```
+/// # use std::os::fd::AsFd;
+/// use evy_hub::{Company, Direction};
+///
+/// # let mut hub = evy_hub::Hub::new()?;
+/// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+/// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+/// # let key = hub.register(socket.as_fd())?;
+/// hub.wait(key, Direction::Read, owner, Company::Queue).unwrap();
+/// assert!(hub.wait(key, Direction::Read, owner, Company::Alone).is_err());
+/// assert!(hub.wait(key, Direction::Read, owner, Company::Queue).is_ok());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Company {
     /// No: it would be a mistake of the caller.

@@ -58,6 +58,15 @@ const BLOCK_BITS: u32 = BLOCK_LEN.trailing_zeros();
 const NIL: u32 = u32::MAX;
 
 /// Names one deadline; stale once it has fired or was cancelled.
+///
+/// ```
+/// # let mut hub = evy_hub::Hub::new()?;
+/// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+/// let key: evy_hub::TimerKey = hub.add_deadline(hub.clock().read(), owner);
+/// hub.turn(false, &mut |_| ())?;
+/// assert!(!hub.cancel_deadline(key));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerKey {
     /// Where the timer is.
