@@ -41,5 +41,11 @@ fn present(root: &Path) -> BTreeSet<(String, String)> {
 fn every_test_of_a_fault_is_in_the_table_and_the_table_names_no_other() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let table = fs::read_to_string(root.join("tests/FAULTS.md")).expect("the table");
-    assert_eq!(listed(&table), present(root));
+    let (listed, present) = (listed(&table), present(root));
+    let unlisted: Vec<_> = present.difference(&listed).collect();
+    let missing: Vec<_> = listed.difference(&present).collect();
+    assert!(
+        unlisted.is_empty() && missing.is_empty(),
+        "not in the table: {unlisted:?}; in the table alone: {missing:?}"
+    );
 }
