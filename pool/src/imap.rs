@@ -33,6 +33,8 @@ impl GreenPool {
     /// on: it has taken at most size + 1 items more than were given out, however long nobody asks for
     /// the next one, so neither `items` nor the results need fit in memory. Called by a member of the
     /// full pool, the tasks run over the limit. Dropping the map stops it: feeder and tasks are killed.
+    /// A map that somebody else made and a member of the full pool consumes gets no slots: a deadlock if
+    /// all members do that.
     ///
     /// ```
     /// use evy_pool::GreenPool;

@@ -210,8 +210,9 @@ impl TcpStream {
         self.socket().shutdown(how)
     }
 
-    /// Closes the connection for every handle and green thread: whoever waits for it, and every later
-    /// call on this handle, gets `NotConnected`. The descriptor itself goes with the drop.
+    /// Closes the connection. Whoever waits on this handle, and every later call on it, gets
+    /// `NotConnected`; who uses a clone sees the end of the stream. The descriptor itself
+    /// goes with the drop.
     ///
     /// ```
     /// use std::io::{ErrorKind, Read};
