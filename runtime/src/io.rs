@@ -30,6 +30,7 @@ use crate::control::{Thread, Wake};
 use crate::deadlock;
 use crate::park::{Reason, park_until};
 use crate::scheduler::{Scheduler, Unwinding, current_scheduler, scheduler, try_scheduler};
+use crate::select::Selection;
 
 /// A non-blocking descriptor whose calls park the green thread where they would block.
 ///
@@ -570,7 +571,7 @@ fn wait_foreign(
 ) -> io::Result<()> {
     let scheduler = try_scheduler()?;
     scheduler.count_operation();
-    if is_ready(fd, direction)? {
+    if poll_once(fd, direction)? {
         return Ok(());
     }
     let deadline = deadline.map(|deadline| scheduler.clock().at(deadline));
@@ -578,7 +579,7 @@ fn wait_foreign(
 }
 
 /// One look by poll(2), without waiting.
-fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
+fn poll_once(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
     let events = match direction {
         Direction::Read => libc::POLLIN,
         Direction::Write => libc::POLLOUT,
@@ -605,29 +606,8 @@ fn wait_one_shot(
     direction: Direction,
     deadline: Option<u64>,
 ) -> io::Result<()> {
-    struct Waiting<'a> {
-        scheduler: &'a Scheduler,
-        key: SourceKey,
-        direction: Direction,
-        owner: Owner,
-    }
-
-    impl Drop for Waiting<'_> {
-        fn drop(&mut self) {
-            let Self { scheduler, key, direction, owner } = *self;
-            scheduler.hub.borrow_mut().unwait_foreign(key, direction, owner);
-            // It may have waited in the line of a green socket.
-            invite_next(scheduler, key, direction);
-        }
-    }
-
     let thread = scheduler.current();
-    if scheduler.unwinding(thread) == Unwinding::Yes {
-        return Err(io::ErrorKind::WouldBlock.into());
-    }
-    let owner = thread.owner();
-    let key = scheduler.hub.borrow_mut().wait_foreign(fd, direction, owner)?;
-    let _waiting = Waiting { scheduler, key, direction, owner };
+    let _waiting = OneShot::new(scheduler, thread, fd, direction)?;
     let reason = match direction {
         Direction::Read => Reason::read(fd),
         Direction::Write => Reason::write(fd),
@@ -636,6 +616,99 @@ fn wait_one_shot(
         Wake::Deadline => Err(io::ErrorKind::TimedOut.into()),
         _ => Ok(()),
     }
+}
+
+/// A green thread's place among those that wait for a descriptor of others, left however the wait ends.
+struct OneShot<'a> {
+    scheduler: &'a Scheduler,
+    key: SourceKey,
+    direction: Direction,
+    owner: Owner,
+}
+
+impl<'a> OneShot<'a> {
+    fn new(
+        scheduler: &'a Scheduler,
+        thread: Thread,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+    ) -> io::Result<Self> {
+        if scheduler.unwinding(thread) == Unwinding::Yes {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let owner = thread.owner();
+        let key = scheduler.hub.borrow_mut().wait_foreign(fd, direction, owner)?;
+        Ok(Self { scheduler, key, direction, owner })
+    }
+}
+
+impl Drop for OneShot<'_> {
+    fn drop(&mut self) {
+        let Self { scheduler, key, direction, owner } = *self;
+        scheduler.hub.borrow_mut().unwait_foreign(key, direction, owner);
+        // It may have waited in the line of a green socket.
+        invite_next(scheduler, key, direction);
+    }
+}
+
+/// Whether a descriptor is ready now, by one look that does not wait.
+///
+/// ```
+/// use evy_runtime::io::{Direction, is_ready};
+///
+/// let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+/// assert!(is_ready(&ours, Direction::Write)?);
+/// assert!(!is_ready(&ours, Direction::Read)?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of poll(2); none for an open descriptor.
+///
+/// # Yields
+///
+/// Never.
+pub fn is_ready(fd: impl AsFd, direction: Direction) -> io::Result<bool> {
+    poll_once(fd.as_fd(), direction)
+}
+
+/// Waits for a descriptor while `inside` runs, as one of the things that `selection` waits for:
+/// [`Selection::park`] in it returns when the descriptor becomes ready. Look with [`is_ready`] before
+/// and after: the wait itself decides nothing.
+///
+/// ```
+/// use std::io::Write;
+/// use std::os::unix::net::UnixStream;
+/// use evy_runtime::io::{Direction, is_ready, ready_in};
+/// use evy_runtime::{Reason, Selection};
+///
+/// let (ours, mut theirs) = UnixStream::pair()?;
+/// evy_runtime::spawn_n(move || theirs.write_all(b"x"));
+/// let selection = Selection::new();
+/// ready_in(&selection, &ours, Direction::Read, || {
+///     selection.park(Reason::new(&"one of several things"), None).unwrap();
+/// })?;
+/// assert!(is_ready(&ours, Direction::Read)?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`wait_readable`], but for `TimedOut`; `inside` has not run then.
+///
+/// # Yields
+///
+/// Not by itself.
+pub fn ready_in(
+    selection: &Selection,
+    fd: impl AsFd,
+    direction: Direction,
+    inside: impl FnOnce(),
+) -> io::Result<()> {
+    let _waiting = OneShot::new(scheduler(), selection.thread(), fd.as_fd(), direction)?;
+    inside();
+    Ok(())
 }
 
 /// Counts as one I/O call that did not park: for calls that are made past a [`GreenFd`], so that a

@@ -19,6 +19,7 @@ compile_error!(
 mod control;
 mod deadlock;
 mod green_thread;
+mod hand_over;
 pub mod io;
 mod kill;
 mod local;
@@ -28,6 +29,7 @@ mod panic_hook;
 mod park;
 mod ready_queue;
 mod scheduler;
+mod select;
 mod spawn;
 mod stack;
 mod time;
@@ -35,10 +37,12 @@ mod unblock;
 mod wait_list;
 
 pub use green_thread::{Died, GreenThread, GreenThreadId, current, join_all};
+pub use hand_over::{HandOver, Untaken};
 pub use io::{wait_readable, wait_writable};
 pub use kill::{Killed, kill, kill_all, resume_unwind};
 pub use local::GreenLocal;
 pub use park::Reason;
+pub use select::Selection;
 pub use spawn::{Builder, spawn, spawn_after, spawn_after_local, spawn_n};
 pub use time::{Elapsed, sleep, timeout, yield_now};
 pub use unblock::unblock;

@@ -1,20 +1,15 @@
-//! A line of parked green threads, first in first out, with direct hand-off.
+//! A line of parked green threads, first in first out, with direct hand-off of the turn.
 //!
-//! Locks, queues, channels and pools are built on this and on nothing else. Who wakes a waiter hands
-//! it what it waits for: between the wake and the resume nobody else can take it, so nobody barges.
-//!
-//! The bad interleaving is "handed over, then killed before it resumes": the item would be lost. So
-//! each wait says what to do with what it was handed if it cannot take it: pass it on.
+//! This is [`HandOver`] with nothing to hand over but the turn itself: what the turn stands for (a lock,
+//! a slot, an event) is counted by whoever has the line.
 
-use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
-use std::ptr::NonNull;
 use std::time::Duration;
 
-use crate::control::{Thread, Wake};
-use crate::park::{Reason, park_until};
-use crate::scheduler::{current_scheduler, scheduler};
+use crate::hand_over::HandOver;
+use crate::park::Reason;
+use crate::select::Selection;
 
 /// A line of green threads that wait for the same thing.
 ///
@@ -35,22 +30,7 @@ use crate::scheduler::{current_scheduler, scheduler};
 /// ```
 #[derive(Default)]
 pub struct WaitList {
-    first: Cell<Option<NonNull<Node>>>,
-    last: Cell<Option<NonNull<Node>>>,
-    len: Cell<usize>,
-}
-
-/// One waiter, in the frame of its `wait`.
-///
-/// Other green threads follow pointers to it. It stays where it is until `wait` returns or unwinds,
-/// and both take it out of the list first; a suspended stack is never freed, and the list is borrowed
-/// meanwhile.
-struct Node {
-    thread: Thread,
-    next: Cell<Option<NonNull<Self>>>,
-    previous: Cell<Option<NonNull<Self>>>,
-    /// It was handed what it waits for, and is out of the list.
-    handed: Cell<bool>,
+    line: HandOver<()>,
 }
 
 /// A wait ended by its deadline.
@@ -81,7 +61,7 @@ impl WaitList {
     /// assert!(evy_runtime::WaitList::new().is_empty());
     /// ```
     pub const fn new() -> Self {
-        Self { first: Cell::new(None), last: Cell::new(None), len: Cell::new(0) }
+        Self { line: HandOver::new() }
     }
 
     /// How many wait.
@@ -101,7 +81,7 @@ impl WaitList {
     /// # waiter.wait().unwrap().unwrap();
     /// ```
     pub fn len(&self) -> usize {
-        self.len.get()
+        self.line.len()
     }
 
     /// Whether nobody waits.
@@ -123,7 +103,7 @@ impl WaitList {
     /// ```
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.first.get().is_none()
+        self.line.is_empty()
     }
 
     /// Waits at the end of the line until woken by [`wake_one`](Self::wake_one) or
@@ -162,19 +142,7 @@ impl WaitList {
         timeout: Option<Duration>,
         pass_on: impl FnOnce(),
     ) -> Result<(), TimedOut> {
-        let scheduler = scheduler();
-        let thread = scheduler.current();
-        let deadline = timeout.and_then(|timeout| scheduler.clock().after(timeout));
-        let node = Node {
-            thread,
-            next: Cell::new(None),
-            previous: Cell::new(None),
-            handed: Cell::new(false),
-        };
-        self.push(&node);
-        let waiting = Waiting { list: self, node: &node, pass_on: Some(pass_on) };
-        park_until(scheduler, thread, reason, deadline);
-        waiting.end()
+        self.line.receive(reason, timeout, |()| pass_on())
     }
 
     /// Wakes the first one; `false` if nobody waits.
@@ -195,17 +163,7 @@ impl WaitList {
     /// ```
     #[inline(always)]
     pub fn wake_one(&self) -> bool {
-        let Some(first) = self.first.get() else { return false };
-        // SAFETY: a node in the list is alive (see `Node`).
-        let node = unsafe { first.as_ref() };
-        self.unlink(node);
-        node.handed.set(true);
-        // One that its deadline has queued already is not woken again, and finds itself handed.
-        // At the end of an OS thread those who wait are leaked, and never run again.
-        if let Some(scheduler) = current_scheduler() {
-            scheduler.wake(node.thread, Wake::Run);
-        }
-        true
+        self.line.hand(()).is_ok()
     }
 
     /// Wakes all, first come first.
@@ -227,70 +185,32 @@ impl WaitList {
         while self.wake_one() {}
     }
 
-    #[inline(always)]
-    fn push(&self, node: &Node) {
-        let last = self.last.replace(Some(NonNull::from(node)));
-        node.previous.set(last);
-        match last {
-            None => self.first.set(Some(NonNull::from(node))),
-            // SAFETY: a node in the list is alive (see `Node`).
-            Some(last) => unsafe { last.as_ref() }.next.set(Some(NonNull::from(node))),
-        }
-        self.len.set(self.len.get() + 1);
-    }
-
-    #[inline(always)]
-    fn unlink(&self, node: &Node) {
-        let (previous, next) = (node.previous.take(), node.next.take());
-        match previous {
-            None => self.first.set(next),
-            // SAFETY: a node in the list is alive, and so are its neighbours (see `Node`).
-            Some(previous) => unsafe { previous.as_ref() }.next.set(next),
-        }
-        match next {
-            None => self.last.set(previous),
-            // SAFETY: as above.
-            Some(next) => unsafe { next.as_ref() }.previous.set(previous),
-        }
-        self.len.set(self.len.get() - 1);
+    /// Stands in line while `inside` runs, as one of the lines of `selection`, and returns whether this
+    /// line was the one that decided. `pass_on` is as in [`wait`](Self::wait), for an `inside` that
+    /// unwinds. [`HandOver::receive_in`] has an example of two lines.
+    ///
+    /// ```
+    /// use evy_runtime::{Selection, WaitList};
+    ///
+    /// let line = WaitList::new();
+    /// assert!(line.wait_in(&Selection::new(), || (), || _ = line.wake_one()));
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Not by itself.
+    pub fn wait_in(
+        &self,
+        selection: &Selection,
+        pass_on: impl FnOnce(),
+        inside: impl FnOnce(),
+    ) -> bool {
+        self.line.receive_in(selection, |()| pass_on(), inside).is_some()
     }
 }
 
 impl fmt::Debug for WaitList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitList").field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-/// The end of a wait, whichever way it comes.
-struct Waiting<'a, P: FnOnce()> {
-    list: &'a WaitList,
-    node: &'a Node,
-    /// `None` once the wait has returned.
-    pass_on: Option<P>,
-}
-
-impl<P: FnOnce()> Waiting<'_, P> {
-    #[inline(always)]
-    fn end(mut self) -> Result<(), TimedOut> {
-        self.pass_on = None;
-        if self.node.handed.get() {
-            Ok(())
-        } else {
-            self.list.unlink(self.node);
-            self.node.handed.set(true);
-            Err(TimedOut)
-        }
-    }
-}
-
-impl<P: FnOnce()> Drop for Waiting<'_, P> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        if !self.node.handed.get() {
-            self.list.unlink(self.node);
-        } else if let Some(pass_on) = self.pass_on.take() {
-            pass_on();
-        }
     }
 }
