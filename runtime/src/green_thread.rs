@@ -93,11 +93,18 @@ pub enum Died {
     Panicked(Box<dyn Any + Send>),
     /// It was killed.
     Killed,
+    /// It ran, or was to run, on the hub of another OS thread, which has ended before it
+    /// ([`Remote`](crate::Remote)).
+    HubEnded,
 }
 
 impl fmt::Display for Died {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Panicked(payload) = self else { return f.write_str("green thread was killed") };
+        let payload = match self {
+            Self::Panicked(payload) => payload,
+            Self::Killed => return f.write_str("green thread was killed"),
+            Self::HubEnded => return f.write_str("the OS thread of the green thread has ended"),
+        };
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         match text {

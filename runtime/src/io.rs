@@ -303,7 +303,7 @@ impl GreenFd {
         match self.registration.get() {
             None => Known::Unregistered,
             Some(registration) => {
-                let is_here = Arc::ptr_eq(&registration.hub, scheduler.hub.borrow().remote());
+                let is_here = Arc::ptr_eq(&registration.hub, scheduler.remote());
                 if is_here { Known::Here(registration.key) } else { Known::Elsewhere }
             }
         }
@@ -468,7 +468,7 @@ impl Drop for Place<'_> {
 impl Registration {
     fn end(&self, fd: &OwnedFd) {
         match current_scheduler() {
-            Some(scheduler) if Arc::ptr_eq(&self.hub, scheduler.hub.borrow().remote()) => {
+            Some(scheduler) if Arc::ptr_eq(&self.hub, scheduler.remote()) => {
                 scheduler.hub.borrow_mut().deregister(self.key);
             }
             _ => self.hub.forget(self.key, fd.as_fd()),

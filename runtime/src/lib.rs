@@ -18,6 +18,7 @@ compile_error!(
 
 mod control;
 mod deadlock;
+mod errands;
 mod green_thread;
 mod hand_over;
 pub mod io;
@@ -28,12 +29,14 @@ mod overflow;
 mod panic_hook;
 mod park;
 mod ready_queue;
+mod remote;
 mod scheduler;
 mod select;
 mod spawn;
 mod stack;
 mod time;
 mod unblock;
+mod unpark;
 mod wait_list;
 
 pub use green_thread::{Died, GreenThread, GreenThreadId, current, join_all};
@@ -42,8 +45,10 @@ pub use io::{wait_readable, wait_writable};
 pub use kill::{Killed, kill, kill_all, resume_unwind};
 pub use local::GreenLocal;
 pub use park::Reason;
+pub use remote::{Remote, RemoteThread};
 pub use select::Selection;
 pub use spawn::{Builder, spawn, spawn_after, spawn_after_local, spawn_n};
 pub use time::{Elapsed, sleep, timeout, yield_now};
 pub use unblock::unblock;
+pub use unpark::{Parker, Unparker};
 pub use wait_list::{TimedOut, WaitList};

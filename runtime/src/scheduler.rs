@@ -22,15 +22,18 @@ use std::io;
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::panicking;
 
 use corosensei::CoroutineResult;
-use evy_hub::{Clock, Due, Hub, Owner};
+use evy_hub::{Clock, Due, Hub, Owner, Remote};
 
 use crate::control::{Blocks, Head, Orders, State, Thread, Wake};
+use crate::errands::{ERRAND, Errands};
 use crate::ready_queue::{ReadyQueue, stack_top};
 use crate::stack::Stacks;
+use crate::unpark::{Entry, wake_by_number};
 use crate::{deadlock, local, overflow, panic_hook, time};
 
 /// Switches between two looks at the clock while there is work; an I/O call counts [`IO_TICKS`].
@@ -66,8 +69,11 @@ pub(crate) struct Scheduler {
     /// Green threads that are suspended and are, or may be, in the middle of unwinding. Only while
     /// there are any can `panicking()` be true because of another one than the current one.
     unwinding: Cell<u32>,
-    /// Who waits for a wake from another OS thread, by the word that the wake will carry.
-    pub(crate) tickets: RefCell<HashMap<u64, Thread>>,
+    /// Who waits for an unparker, by the number that its message will carry.
+    pub(crate) tickets: RefCell<HashMap<u64, Entry>>,
+    pub(crate) errands: Errands,
+    /// The side of the hub that other OS threads have.
+    remote: Arc<Remote>,
     /// The OS thread's own stack, as a green thread. Never moved: the scheduler is boxed.
     main: Box<Head>,
 }
@@ -119,6 +125,7 @@ impl Drop for End {
         let scheduler = unsafe { Box::from_raw(scheduler.cast_mut()) };
         // With no scheduler any more, so that they cannot run green threads now.
         local::drop_all(scheduler.main());
+        scheduler.errands.end();
         if scheduler.blocks.in_use() > 0 {
             // Green threads still live, or handles to ended ones. To unwind them here would let
             // them use thread-locals that are gone (FAULTS S3); they are leaked, stacks and all.
@@ -177,6 +184,7 @@ impl Scheduler {
             operations: Cell::new(0),
             now: Cell::new(hub.now()),
             clock: hub.clock(),
+            remote: Arc::clone(hub.remote()),
             hub: RefCell::new(hub),
             stacks: RefCell::new(Stacks::new()),
             blocks: Blocks::default(),
@@ -184,6 +192,7 @@ impl Scheduler {
             last_id: Cell::new(0),
             unwinding: Cell::new(0),
             tickets: RefCell::new(HashMap::new()),
+            errands: Errands::new(),
             main,
         }
     }
@@ -209,6 +218,12 @@ impl Scheduler {
     #[inline(always)]
     pub(crate) fn now(&self) -> u64 {
         self.now.get()
+    }
+
+    /// The side of the hub that other OS threads have.
+    #[inline(always)]
+    pub(crate) fn remote(&self) -> &Arc<Remote> {
+        &self.remote
     }
 
     pub(crate) fn stacks(&self) -> &RefCell<Stacks> {
@@ -360,22 +375,20 @@ impl Scheduler {
                 // SAFETY: as above; a deadline is cancelled before its green thread goes on.
                 self.wake(unsafe { Thread::from_owner(owner) }, Wake::Deadline);
             }
-            Due::Remote(ticket) => {
-                if let Some(thread) = self.tickets.borrow().get(&ticket) {
-                    self.wake(*thread, Wake::Run);
-                }
-            }
+            Due::Remote(ERRAND) => self.run_errands(),
+            Due::Remote(number) => wake_by_number(self, number),
         }
     }
 
-    /// Whether the OS thread's own stack is parked for ever: nothing runs, and no descriptor,
-    /// deadline or job on another OS thread that somebody waits for is left.
+    /// Whether the OS thread's own stack is parked for ever: nothing runs, nobody waits for a descriptor
+    /// or a deadline, and no other OS thread has what can wake somebody here.
     fn nothing_can_wake_main(&self) -> bool {
         let hub = self.hub.borrow();
         self.ready.is_empty()
             && hub.waiting() == 0
             && hub.deadlines() == 0
-            && self.tickets.borrow().is_empty()
+            && !self.errands.can_come()
+            && !self.tickets.borrow().values().any(Entry::can_be_woken)
     }
 
     /// Goes to the back of the ready queue.

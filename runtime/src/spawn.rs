@@ -145,6 +145,20 @@ pub fn spawn_after_local<T: 'static>(
     })
 }
 
+/// Starts a green thread of evy's own, which no kill ends. For the loop, too: no code of users runs, but
+/// for destructors of what `f` captures where this fails.
+pub(crate) fn spawn_masked(
+    scheduler: &Scheduler,
+    location: &'static Location<'static>,
+    f: impl FnOnce() + 'static,
+) -> io::Result<()> {
+    let block = create(scheduler, f, &Options::new(location))?;
+    new_thread(block).masks.set(1);
+    scheduler.enqueue(block);
+    drop(GreenThread::<()>::new(block, None));
+    Ok(())
+}
+
 #[cold]
 #[track_caller]
 fn refuse(error: &io::Error) -> ! {

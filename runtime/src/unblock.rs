@@ -4,16 +4,15 @@ use std::any::Any;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::control::Wake;
 use crate::kill::resume_unwind;
 use crate::on_exit::drop_quietly;
-use crate::park::{Reason, park};
-use crate::scheduler::{Scheduler, scheduler};
+use crate::park::Reason;
+use crate::scheduler::scheduler;
+use crate::unpark::Parker;
 
 /// OS threads at most, unless `EVY_THREADPOOL_SIZE` says otherwise; as in Evy.
 const THREADS: usize = 20;
@@ -68,7 +67,6 @@ struct State {
 /// by itself. While the green thread unwinds, and within another such job, `f` runs here.
 #[doc(alias = "tpool")]
 pub fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     if IS_WORKER.get() {
         // Were it queued, jobs that wait for jobs could hold all OS threads of the pool for ever.
         return f();
@@ -79,15 +77,13 @@ pub fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
         return f();
     }
     let answer = Arc::new(Mutex::new(None));
-    let ticket = Ticket { scheduler, number: NEXT.fetch_add(1, Ordering::Relaxed) };
-    scheduler.tickets.borrow_mut().insert(ticket.number, caller);
+    let parker = Parker::green(scheduler);
     let job = {
-        let (answer, number) = (Arc::clone(&answer), ticket.number);
-        let remote = Arc::clone(scheduler.hub.borrow().remote());
+        let (answer, unparker) = (Arc::clone(&answer), parker.unparker());
         Box::new(move || {
             let result = catch_unwind(AssertUnwindSafe(f));
             *lock(&answer) = Some(result);
-            remote.wake(number);
+            unparker.unpark();
         })
     };
     POOL.submit(job);
@@ -96,23 +92,8 @@ pub fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
         match taken {
             Some(Ok(value)) => return value,
             Some(Err(payload)) => resume_unwind(payload),
-            None => {
-                let wake = park(scheduler, caller, JOB);
-                debug_assert_eq!(wake, Wake::Run);
-            }
+            None => parker.park(JOB, None).expect("there is no deadline"),
         }
-    }
-}
-
-/// The right to be woken from another OS thread; ends with the wait.
-struct Ticket<'a> {
-    scheduler: &'a Scheduler,
-    number: u64,
-}
-
-impl Drop for Ticket<'_> {
-    fn drop(&mut self) {
-        self.scheduler.tickets.borrow_mut().remove(&self.number);
     }
 }
 

@@ -1,0 +1,333 @@
+//! Waiting for a wake from anywhere: another hub, a plain OS thread, a waker.
+//!
+//! A [`Parker`] is the waiting side: it parks the green thread that made it or, on an OS thread that has
+//! no hub, the OS thread. Its [`Unparker`]s are `Send`. Between them is a *token*, of which there is at
+//! most one: `unpark` makes it available, `park` waits for it and consumes it, and which of the two
+//! comes first does not matter.
+//!
+//! ```text
+//!   unpark                                park
+//!   1. token = true                       a. enter the number into the table
+//!   2. was it false? tell the hub:        b. token? take it and go on
+//!      "number"                           c. suspend; the hub looks the number up in the table
+//!                                         d. woken: b again; then leave the table
+//! ```
+//!
+//! The number is in the table only during its own park, so that a late message wakes nobody out of
+//! another wait. The message itself cannot get lost: see the handshake of the hub's mailbox.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::thread::{self, Thread as OsThread};
+use std::time::Instant;
+
+use evy_hub::Remote;
+
+use crate::control::{Thread, Wake};
+use crate::park::{Reason, park_until};
+use crate::scheduler::{Scheduler, current_scheduler, scheduler};
+use crate::wait_list::TimedOut;
+
+/// Waits for a token that its [`Unparker`]s make available, from whichever OS thread.
+///
+/// It belongs to the green thread that made it. On an OS thread without a hub it belongs to the OS
+/// thread and blocks that; no hub is made for it.
+///
+/// ```
+/// use evy_runtime::{Parker, Reason};
+///
+/// const OTHER: Reason = Reason::new(&"the other OS thread");
+/// let parker = Parker::new();
+/// let unparker = parker.unparker();
+/// std::thread::spawn(move || unparker.unpark());
+/// assert_eq!(parker.park(OTHER, None), Ok(()));
+/// ```
+///
+/// It is not `Send`; its unparkers are:
+///
+/// ```compile_fail,E0277
+/// let parker = evy_runtime::Parker::new();
+/// std::thread::spawn(move || parker.unparker());
+/// ```
+pub struct Parker {
+    ticket: Arc<Ticket>,
+    /// `None`: it parks the OS thread.
+    thread: Option<Thread>,
+}
+
+/// Makes the token of a [`Parker`] available.
+///
+/// ```
+/// use evy_runtime::{Parker, Reason};
+///
+/// let parker = Parker::new();
+/// parker.unparker().unpark();
+/// assert_eq!(parker.park(Reason::new(&"a token that is there"), None), Ok(()));
+/// ```
+#[derive(Clone)]
+pub struct Unparker {
+    ticket: Arc<Ticket>,
+}
+
+/// What both sides share.
+pub(crate) struct Ticket {
+    token: AtomicBool,
+    sleeper: Sleeper,
+}
+
+/// Who is to be told.
+enum Sleeper {
+    /// The hub, which finds the green thread in the table by this number.
+    Hub(Arc<Remote>, u64),
+    Os(OsThread),
+}
+
+impl Parker {
+    /// One for the current green thread, or for the OS thread if that has no hub.
+    ///
+    /// ```
+    /// assert_eq!(format!("{:?}", evy_runtime::Parker::new()), "Parker { token: false, .. }");
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[expect(clippy::new_without_default, reason = "it belongs to who makes it: no default thing")]
+    pub fn new() -> Self {
+        match current_scheduler() {
+            Some(scheduler) => Self::green(scheduler),
+            None => {
+                Self { ticket: Arc::new(Ticket::new(Sleeper::Os(thread::current()))), thread: None }
+            }
+        }
+    }
+
+    /// One for the current green thread.
+    pub(crate) fn green(scheduler: &Scheduler) -> Self {
+        let sleeper = Sleeper::Hub(Arc::clone(scheduler.remote()), scheduler.new_id().get());
+        Self { ticket: Arc::new(Ticket::new(sleeper)), thread: Some(scheduler.current()) }
+    }
+
+    /// Another handle that unparks it.
+    ///
+    /// ```
+    /// let unparker = evy_runtime::Parker::new().unparker();
+    /// unparker.unpark(); // nobody waits any more: nothing happens
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn unparker(&self) -> Unparker {
+        Unparker { ticket: Arc::clone(&self.ticket) }
+    }
+
+    /// Whether an [`Unparker`] of it is left somewhere.
+    ///
+    /// ```
+    /// let parker = evy_runtime::Parker::new();
+    /// assert!(!parker.has_unparkers());
+    /// let unparker = parker.unparker();
+    /// assert!(parker.has_unparkers());
+    /// # drop(unparker);
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn has_unparkers(&self) -> bool {
+        Arc::strong_count(&self.ticket) > 1
+    }
+
+    /// Takes the token if it is there.
+    ///
+    /// ```
+    /// let parker = evy_runtime::Parker::new();
+    /// parker.unparker().unpark();
+    /// assert!(parker.try_take());
+    /// assert!(!parker.try_take());
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn try_take(&self) -> bool {
+        self.ticket.token.swap(false, Ordering::AcqRel)
+    }
+
+    /// Waits for the token and consumes it. `reason` is for reports.
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use evy_runtime::{Parker, Reason, TimedOut};
+    ///
+    /// const NOBODY: Reason = Reason::new(&"nobody in particular");
+    /// assert_eq!(Parker::new().park(NOBODY, Some(Instant::now())), Err(TimedOut));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`] when the time is `deadline` and there is no token; it wins where both have come.
+    ///
+    /// # Panics
+    ///
+    /// When another green thread calls it than the one that made it.
+    ///
+    /// # Yields
+    ///
+    /// Until the token is there; also while the green thread unwinds. Without a hub it blocks the OS
+    /// thread instead.
+    pub fn park(&self, reason: Reason, deadline: Option<Instant>) -> Result<(), TimedOut> {
+        if self.try_take() {
+            return Ok(());
+        }
+        match (&self.ticket.sleeper, self.thread) {
+            (Sleeper::Hub(_, number), Some(thread)) => {
+                let scheduler = scheduler();
+                assert!(scheduler.current() == thread, "a parker belongs to its green thread");
+                self.park_green(scheduler, *number, reason, deadline)
+            }
+            _ => self.park_os_thread(deadline),
+        }
+    }
+
+    fn park_green(
+        &self,
+        scheduler: &Scheduler,
+        number: u64,
+        reason: Reason,
+        deadline: Option<Instant>,
+    ) -> Result<(), TimedOut> {
+        let thread = scheduler.current();
+        let deadline = deadline.map(|deadline| scheduler.clock().at(deadline));
+        let entry = Entry { thread, ticket: Arc::clone(&self.ticket) };
+        scheduler.tickets.borrow_mut().insert(number, entry);
+        let _leaving = Leaving { scheduler, number };
+        while !self.try_take() {
+            if park_until(scheduler, thread, reason, deadline) == Wake::Deadline {
+                return if self.try_take() { Ok(()) } else { Err(TimedOut) };
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "there are no green threads on this OS thread")]
+    fn park_os_thread(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
+        while !self.try_take() {
+            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                None => thread::park(),
+                Some(left) if left.is_zero() => return Err(TimedOut),
+                Some(left) => thread::park_timeout(left),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Unparker {
+    /// Makes the token available, and wakes the parker if it waits. Does nothing where the token is
+    /// there already, or the parker is gone.
+    ///
+    /// ```
+    /// let parker = evy_runtime::Parker::new();
+    /// let unparker = parker.unparker();
+    /// unparker.unpark();
+    /// unparker.unpark();
+    /// assert!(parker.try_take());
+    /// assert!(!parker.try_take());
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn unpark(&self) {
+        if self.ticket.token.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        match &self.ticket.sleeper {
+            Sleeper::Os(thread) => thread.unpark(),
+            Sleeper::Hub(hub, number) => match current_scheduler() {
+                Some(scheduler) if Arc::ptr_eq(hub, scheduler.remote()) => {
+                    wake_by_number(scheduler, *number);
+                }
+                _ => hub.wake(*number),
+            },
+        }
+    }
+}
+
+impl Drop for Unparker {
+    fn drop(&mut self) {
+        // The last one outside, and no token: the hub is to see that nobody can unpark it any more.
+        if let Sleeper::Hub(hub, number) = &self.ticket.sleeper
+            && Arc::strong_count(&self.ticket) == HELD_BY_A_PARK + 1
+            && !self.ticket.token.load(Ordering::Acquire)
+        {
+            hub.wake(*number);
+        }
+    }
+}
+
+impl fmt::Debug for Parker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.ticket.token.load(Ordering::Relaxed);
+        f.debug_struct("Parker").field("token", &token).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Unparker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.ticket.token.load(Ordering::Relaxed);
+        f.debug_struct("Unparker").field("token", &token).finish_non_exhaustive()
+    }
+}
+
+impl Ticket {
+    fn new(sleeper: Sleeper) -> Self {
+        Self { token: AtomicBool::new(false), sleeper }
+    }
+}
+
+/// A parked green thread in the scheduler's table, under the number of its ticket.
+pub(crate) struct Entry {
+    thread: Thread,
+    ticket: Arc<Ticket>,
+}
+
+/// How many hold the ticket of a parker that is parked, beside its unparkers: the parker and the table.
+const HELD_BY_A_PARK: usize = 2;
+
+impl Entry {
+    /// Whether there is an unparker, somewhere, that may wake it, or one has.
+    pub(crate) fn can_be_woken(&self) -> bool {
+        if Arc::strong_count(&self.ticket) > HELD_BY_A_PARK {
+            return true;
+        }
+        // The last one may have been used and dropped just now. Its drop was a release: who sees that
+        // it is gone sees, behind this fence, what it did before. The message is on its way.
+        fence(Ordering::Acquire);
+        self.ticket.token.load(Ordering::Relaxed)
+    }
+}
+
+/// Wakes the green thread that parks under this number, if there is one.
+pub(crate) fn wake_by_number(scheduler: &Scheduler, number: u64) {
+    if let Some(entry) = scheduler.tickets.borrow().get(&number) {
+        scheduler.wake(entry.thread, Wake::Run);
+    }
+}
+
+/// Takes the number out of the table however the park ends.
+struct Leaving<'a> {
+    scheduler: &'a Scheduler,
+    number: u64,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        // Dropped outside of the borrow.
+        let entry = self.scheduler.tickets.borrow_mut().remove(&self.number);
+        drop(entry);
+    }
+}
