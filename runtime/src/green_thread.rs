@@ -105,9 +105,7 @@ impl fmt::Display for Died {
             Self::Killed => return f.write_str("green thread was killed"),
             Self::HubEnded => return f.write_str("the OS thread of the green thread has ended"),
         };
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        match text {
+        match text_of(&**payload) {
             Some(text) => write!(f, "green thread panicked: {text}"),
             None => f.write_str("green thread panicked"),
         }
@@ -115,6 +113,12 @@ impl fmt::Display for Died {
 }
 
 impl Error for Died {}
+
+/// The message of a panic, where its payload is one.
+pub(crate) fn text_of(payload: &(dyn Any + Send)) -> Option<&str> {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
 
 /// The handle of a green thread that gives a `T`. Dropped, it detaches the green thread.
 ///

@@ -161,7 +161,7 @@ pub(crate) fn spawn_masked(
 
 #[cold]
 #[track_caller]
-fn refuse(error: &io::Error) -> ! {
+pub(crate) fn refuse(error: &io::Error) -> ! {
     panic!("cannot spawn a green thread: {error}");
 }
 
@@ -255,6 +255,12 @@ impl Builder {
     /// Never.
     pub fn location(mut self, location: &'static Location<'static>) -> Self {
         self.location = Some(location);
+        self
+    }
+
+    /// Sets the place unless it is set already.
+    pub(crate) fn or_location(mut self, location: &'static Location<'static>) -> Self {
+        self.location.get_or_insert(location);
         self
     }
 

@@ -105,7 +105,7 @@ impl From<Elapsed> for io::Error {
     }
 }
 
-/// One `timeout` that a green thread is in, in the frame of that call.
+/// One `timeout` that a green thread is in, or one nursery's closure, in the frame of that call.
 ///
 /// The hub and the head point to it; both are told before the call returns or unwinds.
 #[repr(align(8))]
@@ -138,14 +138,19 @@ pub(crate) fn frame_is_due(scheduler: &Scheduler, owner: NonZeroUsize) {
     // SAFETY: the owner was made by `Frame::owner`, and `timeout` takes it out of the hub before its
     // frame goes.
     let frame = unsafe { &*std::ptr::with_exposed_provenance::<Frame>(owner.get() & !TAG) };
-    frame.mark();
-    if frame.is_open() && !frame.thread.shielded.get() && frame.thread.state.get() == State::Parked
-    {
-        scheduler.wake(frame.thread, Wake::Timeout);
-    }
+    frame.interrupt(scheduler);
 }
 
 impl Frame {
+    /// Throws at its green thread's park, or marks it for the next one.
+    pub(crate) fn interrupt(&self, scheduler: &Scheduler) {
+        self.mark();
+        if self.is_open() && !self.thread.shielded.get() && self.thread.state.get() == State::Parked
+        {
+            scheduler.wake(self.thread, Wake::Timeout);
+        }
+    }
+
     fn mark(&self) {
         self.due.set(true);
         self.thread.order(Orders::TIMEOUT);
@@ -187,26 +192,36 @@ struct TimeoutUnwind(NonZeroU64, #[expect(dead_code, reason = "it is there for i
 pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     let scheduler = scheduler();
     let Some(deadline) = scheduler.clock().after(duration) else { return Ok(f()) };
+    interruptible(scheduler, |frame| {
+        if duration.is_zero() {
+            // Due already, and once only: a deadline would come again after a catch in `f`.
+            frame.mark();
+            return f();
+        }
+        let key = scheduler.hub.borrow_mut().add_deadline(deadline, frame.owner());
+        let _armed = Armed { scheduler, key };
+        f()
+    })
+}
+
+/// Runs `f` in a frame of its own, through which it can be ended at its next park: by a deadline, or by
+/// [`Frame::interrupt`].
+pub(crate) fn interruptible<T>(
+    scheduler: &Scheduler,
+    f: impl FnOnce(&Frame) -> T,
+) -> Result<T, Elapsed> {
     let thread = scheduler.current();
     let frame = Frame {
         thread,
         outer: thread.timeouts.get(),
         id: scheduler.new_id(),
-        due: Cell::new(duration.is_zero()),
+        due: Cell::new(false),
         masks: thread.masks.get(),
     };
     // Within a destructor that runs in the middle of an unwind, that unwind goes on afterwards.
     let outside = if panicking() { thread.orders().only(Orders::UNWINDS) } else { Orders::NONE };
     thread.timeouts.set(Some(NonNull::from(&frame)));
-    let result = if duration.is_zero() {
-        // Due already, and once only: a deadline would come again after a catch in `f`.
-        frame.mark();
-        catch_unwind(AssertUnwindSafe(f))
-    } else {
-        let key = scheduler.hub.borrow_mut().add_deadline(deadline, frame.owner());
-        let _armed = Armed { scheduler, key };
-        catch_unwind(AssertUnwindSafe(f))
-    };
+    let result = catch_unwind(AssertUnwindSafe(|| f(&frame)));
     thread.timeouts.set(frame.outer);
     frame.due.set(false);
     thread.refresh_timeout_order();
