@@ -80,7 +80,9 @@ impl Orders {
     pub(crate) const THROWN: Self = Self(4);
     /// A note: our panic hook saw it panic, and it may still be unwinding.
     pub(crate) const PANICKED: Self = Self(8);
-    /// Both notes.
+    /// A note: there are switch hooks.
+    pub(crate) const HOOKED: Self = Self(16);
+    /// Both notes on unwinding.
     pub(crate) const UNWINDS: Self = Self(4 | 8);
 
     #[inline]

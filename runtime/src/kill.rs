@@ -120,22 +120,27 @@ impl Scheduler {
             State::Parked => self.cancel_delay(target),
             State::Running | State::Finished => return,
         }
-        target.wake.set(Wake::Kill);
-        target.state.set(State::Queued);
-        if self.unwinding(killer) == Unwinding::Yes {
+        let enqueue = |killer: Option<Thread>| {
+            target.wake.set(Wake::Kill);
+            target.state.set(State::Queued);
+            if let Some(killer) = killer {
+                killer.state.set(State::Queued);
+                killer.wake.set(Wake::Run);
+                self.ready.push_front(killer);
+            }
             self.ready.push_front(target);
-            return;
-        }
-        let is_unsure = self.unwinding(killer) == Unwinding::Unsure;
-        killer.state.set(State::Queued);
-        killer.wake.set(Wake::Run);
-        self.ready.push_front(killer);
-        self.ready.push_front(target);
-        let wake = if is_unsure {
-            self.while_unwinding(killer, || self.suspend(killer))
-        } else {
-            self.suspend(killer)
         };
+        let unwinding = self.unwinding(killer);
+        if unwinding == Unwinding::Yes {
+            return enqueue(None);
+        }
+        let wake = self.in_hooks(killer, || {
+            enqueue(Some(killer));
+            match unwinding {
+                Unwinding::Unsure => self.while_unwinding(killer, || self.suspend(killer)),
+                _ => self.suspend(killer),
+            }
+        });
         if wake >= Wake::Timeout {
             self.throw(killer);
         }

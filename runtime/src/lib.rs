@@ -35,7 +35,10 @@ mod scope;
 mod select;
 mod spawn;
 mod stack;
+mod switch_hook;
 mod time;
+#[cfg(feature = "tracing")]
+mod tracing;
 mod unblock;
 mod unpark;
 mod wait_list;
@@ -50,6 +53,7 @@ pub use remote::{Remote, RemoteThread};
 pub use scope::{Scope, ScopedGreenThread, nursery, scope};
 pub use select::Selection;
 pub use spawn::{Builder, spawn, spawn_after, spawn_after_local, spawn_n};
+pub use switch_hook::{SwitchHook, add_switch_hook};
 pub use time::{Elapsed, sleep, timeout, yield_now};
 pub use unblock::unblock;
 pub use unpark::{Parker, Unparker};

@@ -127,18 +127,20 @@ fn park_unchecked(scheduler: &Scheduler, thread: Thread, reason: Reason) -> Wake
     scheduler.suspend(thread)
 }
 
-/// A park of a green thread that has orders or may be unwinding.
+/// A park of a green thread that has orders or switch hooks, or may be unwinding.
 #[cold]
 fn park_slowly(scheduler: &Scheduler, thread: Thread, reason: Reason) -> Wake {
     let unwinding = scheduler.unwinding(thread);
     if unwinding == Unwinding::No {
         scheduler.throw_pending(thread);
     }
-    let wake = if unwinding == Unwinding::No {
-        park_unchecked(scheduler, thread, reason)
-    } else {
-        scheduler.while_unwinding(thread, || park_unchecked(scheduler, thread, reason))
-    };
+    let wake = scheduler.in_hooks(thread, || {
+        if unwinding == Unwinding::No {
+            park_unchecked(scheduler, thread, reason)
+        } else {
+            scheduler.while_unwinding(thread, || park_unchecked(scheduler, thread, reason))
+        }
+    });
     if wake >= Wake::Timeout {
         scheduler.throw(thread);
     }

@@ -33,6 +33,7 @@ use crate::control::{Blocks, Head, Orders, State, Thread, Wake};
 use crate::errands::{ERRAND, Errands};
 use crate::ready_queue::{ReadyQueue, stack_top};
 use crate::stack::Stacks;
+use crate::switch_hook::SwitchHooks;
 use crate::unpark::{Entry, wake_by_number};
 use crate::{deadlock, local, overflow, panic_hook, time};
 
@@ -72,6 +73,7 @@ pub(crate) struct Scheduler {
     /// Who waits for an unparker, by the number that its message will carry.
     pub(crate) tickets: RefCell<HashMap<u64, Entry>>,
     pub(crate) errands: Errands,
+    pub(crate) hooks: SwitchHooks,
     /// The side of the hub that other OS threads have.
     remote: Arc<Remote>,
     /// The OS thread's own stack, as a green thread. Never moved: the scheduler is boxed.
@@ -166,7 +168,10 @@ pub(crate) fn start() -> io::Result<&'static Scheduler> {
     panic_hook::install();
     overflow::install();
     CURRENT.set(Box::into_raw(scheduler));
-    Ok(current_scheduler().expect("it was just set"))
+    let scheduler = current_scheduler().expect("it was just set");
+    #[cfg(feature = "tracing")]
+    scheduler.add_switch_hook(crate::tracing::keep_spans);
+    Ok(scheduler)
 }
 
 /// The scheduler of this OS thread, made if need be, for calls that can report its failure.
@@ -193,6 +198,7 @@ impl Scheduler {
             unwinding: Cell::new(0),
             tickets: RefCell::new(HashMap::new()),
             errands: Errands::new(),
+            hooks: SwitchHooks::default(),
             main,
         }
     }
@@ -403,24 +409,34 @@ impl Scheduler {
 
     #[inline(always)]
     fn requeue(&self, thread: Thread) {
-        thread.state.set(State::Queued);
-        thread.wake.set(Wake::Run);
-        self.ready.push_back(thread);
-        if self.suspend(thread) >= Wake::Timeout {
+        if self.requeue_unchecked(thread) >= Wake::Timeout {
             self.throw(thread);
         }
     }
 
+    #[inline(always)]
+    fn requeue_unchecked(&self, thread: Thread) -> Wake {
+        thread.state.set(State::Queued);
+        thread.wake.set(Wake::Run);
+        self.ready.push_back(thread);
+        self.suspend(thread)
+    }
+
     #[cold]
     fn yield_slowly(&self, thread: Thread) {
-        match self.unwinding(thread) {
+        let unwinding = self.unwinding(thread);
+        match unwinding {
             // Other green threads would see `panicking()`.
-            Unwinding::Yes => {}
-            Unwinding::Unsure => self.while_unwinding(thread, || self.requeue(thread)),
-            Unwinding::No => {
-                self.throw_pending(thread);
-                self.requeue(thread);
-            }
+            Unwinding::Yes => return,
+            Unwinding::Unsure => {}
+            Unwinding::No => self.throw_pending(thread),
+        }
+        let wake = self.in_hooks(thread, || match unwinding {
+            Unwinding::No => self.requeue_unchecked(thread),
+            _ => self.while_unwinding(thread, || self.requeue_unchecked(thread)),
+        });
+        if wake >= Wake::Timeout {
+            self.throw(thread);
         }
     }
 

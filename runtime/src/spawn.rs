@@ -328,6 +328,9 @@ where
     let thread = Thread(place);
     // SAFETY: the slot was just taken: its top is room for a head, aligned, and nobody else's.
     unsafe { place.write(Head::new(options.location, options.class)) };
+    if !scheduler.hooks.is_empty() {
+        thread.order(Orders::HOOKED);
+    }
     // The closure will lie there, or most of it.
     thread.top.set(place.addr().get() - INLINE_CLOSURE);
     if let Some(name) = &options.name {
