@@ -15,12 +15,16 @@
 mod connect;
 mod copy;
 mod green_io;
+mod hand_off;
 mod resolve;
 mod serve;
+mod shared_address;
 mod tcp;
 
 pub use connect::connect;
 pub use copy::{GreenRead, GreenWrite, copy};
+pub use hand_off::HandOff;
 pub use resolve::{ToSocketAddrs, lookup_host};
 pub use serve::{StopServe, is_shortage, serve};
+pub use shared_address::{SharedAddress, listen_shared};
 pub use tcp::{Incoming, TcpListener, TcpStream, listen};

@@ -9,9 +9,10 @@ use std::net::SocketAddr;
 use socket2::SockAddr;
 
 pub use listener::{Incoming, TcpListener, listen};
+pub(crate) use listener::{Sharing, bound};
 pub use stream::TcpStream;
 
-fn inet(address: &SockAddr) -> io::Result<SocketAddr> {
+pub(crate) fn inet(address: &SockAddr) -> io::Result<SocketAddr> {
     address.as_socket().ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, "this socket has no internet address")
     })

@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use crate::control::{Block, INLINE_RESULT, Outcome, Thread, Wake};
+use crate::kill::Masked;
 use crate::on_exit::drop_quietly;
 use crate::park::{Reason, park};
 use crate::scheduler::{Scheduler, current_scheduler, scheduler};
@@ -399,14 +400,8 @@ impl<T: 'static> Drop for GreenThread<T> {
 /// ours that is thrown there must not be contained like a panic of the destructor's own.
 #[cold]
 fn drop_masked<T>(result: T) {
-    let thread = current_scheduler().map(Scheduler::current);
-    if let Some(thread) = thread {
-        thread.masks.set(thread.masks.get() + 1);
-    }
+    let _masked = current_scheduler().map(|scheduler| Masked::new(scheduler.current()));
     drop_quietly(result);
-    if let Some(thread) = thread {
-        thread.masks.set(thread.masks.get() - 1);
-    }
 }
 
 impl<T: 'static> fmt::Debug for GreenThread<T> {

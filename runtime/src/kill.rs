@@ -231,6 +231,22 @@ pub fn resume_unwind(payload: Box<dyn Any + Send>) -> ! {
     std::panic::resume_unwind(payload)
 }
 
+/// Keeps kills, and timeouts that began before it, away from a green thread until it is dropped.
+pub(crate) struct Masked(Thread);
+
+impl Masked {
+    pub(crate) fn new(thread: Thread) -> Self {
+        thread.masks.set(thread.masks.get() + 1);
+        Self(thread)
+    }
+}
+
+impl Drop for Masked {
+    fn drop(&mut self) {
+        self.0.masks.set(self.0.masks.get() - 1);
+    }
+}
+
 /// One unwind of ours, by its number; part of its payload.
 ///
 /// Who catches the unwind and keeps nothing of it drops the payload. Without that sign, one that

@@ -17,6 +17,7 @@ compile_error!(
 );
 
 mod control;
+pub mod cores;
 mod deadlock;
 mod errands;
 mod green_thread;

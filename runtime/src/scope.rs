@@ -21,9 +21,8 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use crate::control::Thread;
 use crate::green_thread::text_of;
-use crate::kill::{Killed, kill, resume_unwind};
+use crate::kill::{Killed, Masked, kill, resume_unwind};
 use crate::on_exit::drop_quietly;
 use crate::park::Reason;
 use crate::scheduler::scheduler;
@@ -468,22 +467,6 @@ impl Children {
     /// The end of a nursery whose closure was cut off.
     fn resume_panic(&self) -> ! {
         resume_unwind(self.panic.take().expect("only a child's panic interrupts the closure"))
-    }
-}
-
-/// Keeps kills and timeouts from outside away.
-struct Masked(Thread);
-
-impl Masked {
-    fn new(thread: Thread) -> Self {
-        thread.masks.set(thread.masks.get() + 1);
-        Self(thread)
-    }
-}
-
-impl Drop for Masked {
-    fn drop(&mut self) {
-        self.0.masks.set(self.0.masks.get() - 1);
     }
 }
 

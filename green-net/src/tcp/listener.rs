@@ -53,6 +53,28 @@ pub fn listen(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
     TcpListener::bind(addr)
 }
 
+/// Whether others may bind to the same address and port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    Alone,
+    /// Those who ask for the same (`SO_REUSEPORT`).
+    Shared,
+}
+
+/// A socket that is bound to `address` and does not listen yet.
+pub(crate) fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if sharing == Sharing::Shared {
+        socket.set_reuse_port(true)?;
+    }
+    // Accepted sockets inherit it (Linux): one call here saves one for each of them.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket)
+}
+
 impl TcpListener {
     fn socket(&self) -> SockRef<'_> {
         SockRef::from(&self.io)
@@ -76,16 +98,13 @@ impl TcpListener {
     ///
     /// While a name is looked up.
     pub fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
-        try_each(addr, |address| {
-            let kind = Type::STREAM.nonblocking().cloexec();
-            let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
-            socket.set_reuse_address(true)?;
-            // Accepted sockets inherit it (Linux): one call here saves one for each of them.
-            socket.set_tcp_nodelay(true)?;
-            socket.bind(&SockAddr::from(address))?;
-            socket.listen(BACKLOG)?;
-            Ok(Self { io: GreenIo::new(socket.into()) })
-        })
+        try_each(addr, |address| Self::from_bound(bound(address, Sharing::Alone)?))
+    }
+
+    /// Listens with a socket that is [`bound`].
+    pub(crate) fn from_bound(socket: Socket) -> io::Result<Self> {
+        socket.listen(BACKLOG)?;
+        Ok(Self { io: GreenIo::new(socket.into()) })
     }
 
     /// Takes over a std listener, which becomes non-blocking.
