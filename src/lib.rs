@@ -7,10 +7,17 @@
 pub use evy_green_net::{StopServe, connect, is_shortage, listen, serve};
 pub use evy_pool::{GreenPile, GreenPool, Imap};
 pub use evy_runtime::{
-    Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, current, green_local,
-    join_all, kill, kill_all, resume_unwind, sleep, spawn, spawn_after, spawn_after_local, spawn_n,
+    Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, Remote, RemoteThread,
+    Scope, ScopedGreenThread, SwitchHook, add_switch_hook, current, green_local, join_all, kill,
+    kill_all, nursery, resume_unwind, scope, sleep, spawn, spawn_after, spawn_after_local, spawn_n,
     timeout, unblock, wait_readable, wait_writable, yield_now,
 };
+
+/// Several hubs in one process, for more than one core.
+pub mod cores {
+    pub use evy_green_net::{HandOff, SharedAddress, listen_shared};
+    pub use evy_runtime::cores::{Core, run};
+}
 
 /// Sockets: `std::net`'s, but that their calls park the green thread.
 pub mod net {

@@ -271,3 +271,26 @@ fn connect_puts_each_body_beside_its_url() {
     assert!(lines(&output)[1].starts_with(&format!("{refused}: error: io: ")), "{output:?}");
     assert_eq!(lines(&output)[3], expected[2]);
 }
+
+#[test]
+fn cores_answers_on_several_cores() {
+    let mut command = Command::new(example("cores"));
+    let mut server =
+        Running(command.arg("127.0.0.1:0").stdout(Stdio::piped()).spawn().expect("it starts"));
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.split(' ').nth(2).expect("listening on ADDRESS with N cores").to_owned();
+    let mut cores = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        let mut client = TcpStream::connect(&address).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.write_all(b"hello\n").unwrap();
+        let mut answer = String::new();
+        BufReader::new(&client).read_line(&mut answer).unwrap();
+        assert!(answer.ends_with(": HELLO\n"), "{answer}");
+        cores.insert(answer.split(',').next().unwrap().to_owned());
+    }
+    let expected = std::thread::available_parallelism().unwrap().get().min(100);
+    // The kernel spreads them by a hash: with few cores every one gets some of a hundred.
+    assert!(cores.len() >= expected.min(2), "{cores:?}");
+}

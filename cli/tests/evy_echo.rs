@@ -236,3 +236,21 @@ fn fault_45_a_killed_server_can_be_started_again_on_its_port_at_once() {
     let _ = again.wait();
     assert_eq!(line.trim_end(), format!("listening on {address}"));
 }
+
+#[test]
+fn on_several_cores_it_echoes_on_each_of_them_and_a_signal_ends_it() {
+    let server = Server::start(&["--cores", "2"]);
+    let names: Vec<String> = std::fs::read_dir(format!("/proc/{}/task", server.child.id()))
+        .unwrap()
+        .map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap())
+        .collect();
+    for name in ["evy-core-0\n", "evy-core-1\n"] {
+        assert!(names.iter().any(|other| other == name), "{names:?}");
+    }
+    let mut clients: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        round_trip(client, format!("client {n}").as_bytes());
+    }
+    server.signal(libc::SIGTERM);
+    assert!(server.wait().success());
+}

@@ -7,13 +7,16 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
-use evy::GreenPool;
+use evy::cores::{self, SharedAddress};
 use evy::net::{TcpListener, TcpStream};
+use evy::{GreenPool, is_shortage};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// The first pause after descriptors or memory ran out; it doubles up to the longest.
@@ -32,6 +35,10 @@ struct Options {
     /// Clients that are served at once; more wait until one leaves
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = at_least_one)]
     max_clients: usize,
+
+    /// Processor cores to use, each with its own hub and its share of the clients; 0 means all
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    cores: usize,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -54,12 +61,35 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> io::Result<()> {
-    let server = evy::listen(&options.address).map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen on {}: {error}", options.address))
-    })?;
     end_by_signal()?;
-    announce(&server)?;
-    let pool = GreenPool::new(options.max_clients);
+    if options.cores == 1 {
+        let server = evy::listen(&options.address).map_err(|error| unlistenable(options, error))?;
+        announce(server.local_addr()?)?;
+        return serve(&server, options.max_clients);
+    }
+    let address = SharedAddress::bind(&options.address);
+    let address = address.map_err(|error| unlistenable(options, error))?;
+    let listening = AtomicUsize::new(0);
+    let ends = cores::run(options.cores, |core| {
+        let server = address.listen()?;
+        // A client may come as soon as the line is out: then every core listens.
+        if listening.fetch_add(1, Ordering::SeqCst) + 1 == core.count() {
+            announce(address.local_addr()?)?;
+        }
+        let served = serve(&server, options.max_clients.div_ceil(core.count()));
+        // The others go on, so nobody else says it.
+        served.inspect_err(|error| eprintln!("evy-echo: core {} ends: {error}", core.index()))
+    });
+    ends.into_iter().collect()
+}
+
+fn unlistenable(options: &Options, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {}: {error}", options.address))
+}
+
+/// Echoes to up to `clients` clients at once, for ever.
+fn serve(server: &TcpListener, clients: usize) -> io::Result<()> {
+    let pool = GreenPool::new(clients);
     let mut pause = FIRST_PAUSE;
     loop {
         let served =
@@ -67,7 +97,7 @@ fn run(options: &Options) -> io::Result<()> {
         match served {
             Ok(()) => pause = FIRST_PAUSE,
             // Clients that are here keep their service; the next one waits.
-            Err(error) if evy::is_shortage(&error) => {
+            Err(error) if is_shortage(&error) => {
                 eprintln!("evy-echo: no new clients for {} ms: {error}", pause.as_millis());
                 evy::sleep(pause);
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -78,9 +108,9 @@ fn run(options: &Options) -> io::Result<()> {
 }
 
 /// Says where it listens, in one line that is out when this returns.
-fn announce(server: &TcpListener) -> io::Result<()> {
+fn announce(address: SocketAddr) -> io::Result<()> {
     let mut output = io::stdout().lock();
-    writeln!(output, "listening on {}", server.local_addr()?)?;
+    writeln!(output, "listening on {address}")?;
     output.flush()
 }
 
