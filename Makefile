@@ -4,16 +4,20 @@
 CARGO ?= cargo
 ADDR ?= 127.0.0.1:6000
 
-.PHONY: help test test-release acceptance check fmt fix lint layers doc bench run dev asan valgrind audit spell
+# All but `tracing`, under which every park takes its slow path: that one is tested by itself.
+FEATURES := evy/patched
+
+.PHONY: help test test-release acceptance check fmt fix lint layers doc bench bench-peers run dev asan valgrind audit spell
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 test: ## unit, integration and doc tests; builds every example
-	$(CARGO) test --workspace --all-features
+	$(CARGO) test --workspace --features $(FEATURES)
+	$(CARGO) test -p evy-runtime --features tracing --test tracing --test switch_hook
 
 test-release: ## the same without debug assertions
-	$(CARGO) test --workspace --all-features --release
+	$(CARGO) test --workspace --features $(FEATURES) --release
 
 acceptance: ## installs what is missing (apt), then valgrind, asan and the long tests
 	.ci/acceptance
@@ -38,7 +42,10 @@ doc: ## rustdoc, warnings are errors
 
 # The glob takes all benches, and leaves out the libraries' unit tests, which --benches would run too.
 bench: ## ratios against a baseline of the same run
-	$(CARGO) bench --workspace --all-features --bench '*'
+	$(CARGO) bench --workspace --features $(FEATURES) --bench '*'
+
+bench-peers: ## evy beside tokio and Go, by turns (installs Go from PyPI into benches/peers/target)
+	.ci/bench-peers
 
 run: ## the bundled echo server (ADDR=127.0.0.1:6000)
 	$(CARGO) run --release --bin evy-echo -- $(ADDR)
