@@ -19,7 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod end;
-//pub mod fs;
+pub mod fs;
 pub mod pipe;
 pub mod process;
 #[cfg(feature = "signal")]
