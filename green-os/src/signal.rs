@@ -51,7 +51,7 @@ pub use signals::Signals;
 /// ```
 /// use evy_green_os::signal::{self, SIGHUP, SIGUSR1};
 ///
-/// let waiter = evy_runtime::spawn(|| signal::wait(&[SIGHUP, SIGUSR1]));
+/// let waiter = evy_runtime::spawn(|| signal::wait([SIGHUP, SIGUSR1]));
 /// evy_runtime::yield_now();
 /// signal::raise(SIGUSR1)?;
 /// assert_eq!(waiter.wait().unwrap()?, SIGUSR1);

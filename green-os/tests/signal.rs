@@ -52,7 +52,7 @@ fn others_run_while_one_waits_for_a_signal() {
 #[test]
 fn the_free_function_waits_for_the_first_of_several() {
     let [one, two] = [own(0), own(1)];
-    let waiting = spawn(move || signal::wait(&[one, two]));
+    let waiting = spawn(move || signal::wait([one, two]));
     yield_now();
     send(two);
     assert_eq!(soon(|| waiting.wait()).unwrap().unwrap(), two);
@@ -158,7 +158,7 @@ fn what_cannot_be_waited_for_is_an_error_and_leaves_nothing_behind() {
             let error = signal::on(signal, || ()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{signal}: {error}");
         }
-        assert_eq!(signal::wait(&[]).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(signal::wait([0; 0]).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert_eq!(signal::raise(-1).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert_eq!(signal::default_action(-1).unwrap_err().kind(), ErrorKind::InvalidInput);
         for _ in 0..10 {

@@ -1,9 +1,9 @@
 //! Handlers of signals, as green threads.
 
-use std::cell::Cell;
 use std::ffi::c_int;
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -48,24 +48,16 @@ use super::Signals;
 pub fn on(signal: c_int, f: impl Fn() + 'static) -> io::Result<Handler> {
     let location = Location::caller();
     let mut signals = Signals::new([signal])?;
-    let active = Rc::new(Cell::new(true));
     let name = signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned);
     let watcher = Builder::new().name(format!("watcher of {name}")).location(location);
-    let watcher = watcher.spawn({
-        let active = Rc::clone(&active);
-        let f = Rc::new(f);
-        move || {
-            loop {
-                let signal = signals.wait();
-                if !active.get() {
-                    return;
-                }
-                signal.unwrap_or_else(|error| panic!("cannot wait for {name}: {error}"));
-                call(&f, &name, location);
-            }
+    let f = Rc::new(f);
+    let watcher = watcher.spawn(move || {
+        loop {
+            signals.wait().unwrap_or_else(|error| panic!("cannot wait for {name}: {error}"));
+            call(&f, &name, location);
         }
     })?;
-    Ok(Handler { watcher: watcher.id(), active, signal })
+    Ok(Handler { watcher: watcher.id(), signal, of_one_hub: PhantomData })
 }
 
 fn call(f: &Rc<impl Fn() + 'static>, name: &str, location: &'static Location<'static>) {
@@ -109,10 +101,10 @@ fn call(f: &Rc<impl Fn() + 'static>, name: &str, location: &'static Location<'st
 /// ```
 #[must_use = "a handler that is dropped is not called any more; `keep` keeps it"]
 pub struct Handler {
+    /// Waits for the signal. A kill ends it before it calls anything, also when it was woken already.
     watcher: GreenThreadId,
-    /// Once false, nothing is called: the watcher may be killed only later.
-    active: Rc<Cell<bool>>,
     signal: c_int,
+    of_one_hub: PhantomData<Rc<()>>,
 }
 
 impl Handler {
@@ -135,7 +127,6 @@ impl Handler {
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        self.active.set(false);
         kill(self.watcher);
     }
 }

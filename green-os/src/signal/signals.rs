@@ -145,7 +145,7 @@ impl Signals {
     /// Until a signal comes or the time is over.
     pub fn wait_timeout(&mut self, timeout: Duration) -> io::Result<Option<c_int>> {
         match self.wait_at_most(Some(timeout)) {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(self.try_wait()),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(None),
             result => result.map(Some),
         }
     }
