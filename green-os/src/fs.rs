@@ -16,8 +16,8 @@
 //!
 //! # What it costs
 //!
-//! Some ten microseconds a call, where the call itself may take one when the file is in memory, and a
-//! copy of the data, which the job has to own. So make few large calls: [`read`] and [`write()`] take one
+//! Some 20 microseconds a call, where the call itself takes less than one when the file is in memory,
+//! and a copy of the data, which the job has to own. So make few large calls: [`read`] and [`write()`] take one
 //! trip for a whole file, [`copy`] for a file of any size; put a [`File`] into a
 //! [`BufReader`](std::io::BufReader) or [`BufWriter`](std::io::BufWriter) of 64 KiB or more. A file that is
 //! known to be small and in memory may well be read by `std::fs`. Calls on a device or a named pipe

@@ -18,9 +18,9 @@
 //! # What blocks all the same
 //!
 //! [`Command::spawn`] starts the child in place, as std does: the OS thread waits until the program has
-//! been loaded, which takes about a millisecond, or longer where its file is on a slow disk. On another
-//! OS thread it would be a child of that one, which ends when it likes, and with it what the child has
-//! from it (`PR_SET_PDEATHSIG`, for one).
+//! been loaded, which takes about half a millisecond, or longer where its file is on a slow disk. On
+//! another OS thread it would be a child of that one, which ends when it likes, and with it what the
+//! child has from it (`PR_SET_PDEATHSIG`, for one).
 //!
 //! # How the end of a child is seen
 //!

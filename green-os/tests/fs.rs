@@ -14,20 +14,11 @@ use std::time::Duration;
 use evy_green_os::fs::{self, File, OpenOptions};
 use evy_runtime::{Died, GreenThread, spawn, timeout, yield_now};
 use util::{
-    Folder, OnDrop, after_steps, alone, alone_with, assert_send_and_sync, descriptors,
-    is_close_on_exec, let_all_park, named_pipe, soon, wait_until,
+    Folder, OnDrop, after_steps, alone, alone_with, and_all_of_them_again, assert_send_and_sync,
+    descriptors, is_close_on_exec, let_all_park, named_pipe, soon, wait_until,
 };
 
-#[test]
-fn the_same_tests_pass_on_the_portable_driver() {
-    util::again_with("EVY_DRIVER", "polling");
-}
-
-/// FAULTS row 27.
-#[test]
-fn fault_27_the_same_tests_pass_under_a_storm_of_signals() {
-    util::again_with(util::storm::VARIABLE, "1");
-}
+and_all_of_them_again!();
 
 /// A test that runs one script with the files of std and with ours, in a folder of its own each, and
 /// wants the same of both: the script returns what it saw.

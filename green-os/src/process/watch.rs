@@ -20,7 +20,8 @@ pub(crate) enum Watch {
     /// A signal that comes whenever any child has ended.
     #[cfg(feature = "signal")]
     Signal(crate::signal::Signals),
-    /// Nothing: it is looked at again and again.
+    /// Nothing: it is looked at again and again. While the green thread unwinds, that blocks the OS
+    /// thread.
     Clock,
 }
 
