@@ -13,10 +13,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::rc::Rc;
 use std::sync::Barrier;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evy_green_os::signal::{self, Handler, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, Signals};
-use evy_runtime::{Died, current, kill, kill_all, sleep, spawn, timeout, yield_now};
+use evy_runtime::{Died, current, kill, kill_all, sleep, spawn, timeout, wait_readable, yield_now};
 use util::{
     Child, Log, after_steps, alone, and_all_of_them_again, assert_send_and_sync, descriptors,
     is_child, let_all_park, panic_of, soon, wait_until,
@@ -147,6 +147,28 @@ fn a_set_may_move_to_another_os_thread_and_wait_there() {
 }
 
 #[test]
+fn the_descriptor_is_readable_while_a_signal_was_not_seen() {
+    let [one, two] = [own(25), own(26)];
+    let mut signals = Signals::new([one, two]).unwrap();
+    let is_readable = |signals: &Signals| {
+        wait_readable(signals, Some(Instant::now())).map_err(|error| error.kind())
+    };
+    assert_eq!(is_readable(&signals), Err(ErrorKind::TimedOut));
+    for signal in [one, two] {
+        signal::raise(signal).unwrap();
+    }
+    for signal in [Some(one), Some(two), None] {
+        assert_eq!(is_readable(&signals), Ok(()));
+        assert_eq!(signals.try_wait(), signal);
+    }
+    assert_eq!(is_readable(&signals), Err(ErrorKind::TimedOut));
+    let sending = after_steps(move || signal::raise(two));
+    soon(|| wait_readable(&signals, None)).unwrap();
+    assert_eq!(soon(|| signals.wait()).unwrap(), two);
+    sending.wait().unwrap().unwrap();
+}
+
+#[test]
 fn what_cannot_be_waited_for_is_an_error_and_leaves_nothing_behind() {
     alone("what_cannot_be_waited_for_is_an_error_and_leaves_nothing_behind", || {
         yield_now();
@@ -208,7 +230,7 @@ fn fault_53_who_is_woken_and_then_killed_loses_no_signal() {
         kill(id)
     });
     let_all_park();
-    send(signal);
+    signal::raise(signal).unwrap();
     assert!(soon(|| killer.wait()).unwrap(), "it killed one that was alive");
     assert!(matches!(victim.wait(), Err(Died::Killed)));
     assert_eq!(soon(|| second.borrow_mut().wait()).unwrap(), signal);
@@ -251,7 +273,7 @@ fn handlers_of_others_go_on_being_called() {
 #[test]
 fn a_handler_runs_in_a_green_thread_of_its_own_which_may_park() {
     let signal = own(17);
-    let log = Log::new();
+    let (log, (gate, line)) = (Log::new(), util::line());
     let ids = Rc::new(RefCell::new(BTreeSet::from([current().to_string()])));
     let (home, here) = (current(), thread::current().id());
     let _handler = signal::on(signal, {
@@ -261,7 +283,7 @@ fn a_handler_runs_in_a_green_thread_of_its_own_which_may_park() {
             assert_ne!(current(), home);
             ids.borrow_mut().insert(current().to_string());
             log.add("begins");
-            sleep(Duration::from_millis(20));
+            util::wait_in(&line);
             log.add("ends");
         }
     })
@@ -270,6 +292,8 @@ fn a_handler_runs_in_a_green_thread_of_its_own_which_may_park() {
     thread::spawn(move || send(signal)).join().unwrap();
     wait_until(|| log.len() == 1);
     signal::raise(signal).unwrap();
+    wait_until(|| log.len() == 2);
+    gate.wake_all();
     wait_until(|| log.len() == 4);
     assert_eq!(log.take(), ["begins", "begins", "ends", "ends"]);
     assert_eq!(ids.borrow().len(), 3, "each call has its own");

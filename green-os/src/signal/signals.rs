@@ -166,16 +166,16 @@ impl Signals {
     ///
     /// Never.
     pub fn try_wait(&mut self) -> Option<c_int> {
-        take(&self.registered, &mut self.next)
+        let Self { registered, next, reader } = self;
+        // A socket pair of ours gives no errors.
+        look(registered, next, reader.as_fd()).ok().flatten()
     }
 
     fn wait_at_most(&mut self, timeout: Option<Duration>) -> io::Result<c_int> {
         let Self { registered, next, reader } = self;
         let attempt = Attempt { timeout, ..Attempt::new(Direction::Read) };
         reader.call(attempt, |fd| {
-            // First the bytes, then the marks: a signal between the two leaves a byte behind.
-            drain(fd)?;
-            take(registered, next).ok_or_else(|| io::ErrorKind::WouldBlock.into())
+            look(registered, next, fd)?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
         })
     }
 }
@@ -188,6 +188,20 @@ impl Registered {
         let wake = Action(pipe::register(signal, writer.try_clone()?)?);
         Ok(Self { signal, mark, actions: [set_mark, wake] })
     }
+}
+
+/// Returns a signal that has come. The socket stays readable until there is none.
+fn look(
+    registered: &[Registered],
+    next: &mut usize,
+    fd: BorrowedFd<'_>,
+) -> io::Result<Option<c_int>> {
+    if let Some(signal) = take(registered, next) {
+        return Ok(Some(signal));
+    }
+    // First the bytes, then the marks: a signal between the two leaves a byte behind.
+    drain(fd)?;
+    Ok(take(registered, next))
 }
 
 fn take(registered: &[Registered], next: &mut usize) -> Option<c_int> {
@@ -223,7 +237,8 @@ impl Iterator for Signals {
     }
 }
 
-/// Readable when a signal may have come; it is not to be read from.
+/// Readable while a signal is there that was not seen, for who waits for other things too: then call
+/// [`try_wait`](Signals::try_wait) until it gives `None`. It is not to be read from.
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
