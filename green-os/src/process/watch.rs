@@ -3,6 +3,10 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use evy_runtime::{Reason, WaitList};
+
+const END: Reason = Reason::new(&"the end of a child");
+
 /// How often the child is looked at where nobody says when.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -20,8 +24,7 @@ pub(crate) enum Watch {
     /// A signal that comes whenever any child has ended.
     #[cfg(feature = "signal")]
     Signal(crate::signal::Signals),
-    /// Nothing: it is looked at again and again. While the green thread unwinds, that blocks the OS
-    /// thread.
+    /// Nothing: it is looked at again and again.
     Clock,
 }
 
@@ -77,7 +80,8 @@ impl Watch {
             }
             Self::Clock => {
                 let Some(time) = time_until(deadline, LOOK_EVERY) else { return Ok(false) };
-                evy_runtime::sleep(time);
+                // Not `sleep`, which blocks the OS thread in destructors that run in an unwind.
+                let _ = WaitList::new().wait(END, Some(time), || ());
                 Ok(true)
             }
         }
