@@ -5,6 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub use evy_green_net::{StopServe, connect, is_shortage, listen, serve};
+#[cfg(feature = "signal")]
+pub use evy_green_os::signal;
+pub use evy_green_os::{fs, pipe, process};
 pub use evy_pool::{GreenPile, GreenPool, Imap};
 pub use evy_runtime::{
     Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, Remote, RemoteThread,

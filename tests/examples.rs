@@ -294,3 +294,26 @@ fn cores_answers_on_several_cores() {
     // The kernel spreads them by a hash: with few cores every one gets some of a hundred.
     assert!(cores.len() >= expected.min(2), "{cores:?}");
 }
+
+#[test]
+fn processes_shows_what_programs_print_and_waits_for_none_for_long() {
+    let start = Instant::now();
+    let output =
+        run("processes", &["echo one", "sleep 60", "sleep 61", "false", "/no/such", "echo 2"]);
+    let elapsed = start.elapsed();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let lines = lines(&output);
+    assert_eq!(lines.len(), 6, "{lines:#?}");
+    assert_eq!((lines[0], lines[5]), ("echo one: \"one\\n\"", "echo 2: \"2\\n\""));
+    assert_eq!(lines[1], "sleep 60: error: still running, and killed");
+    assert_eq!(lines[2], "sleep 61: error: still running, and killed");
+    assert_eq!(lines[3], "false: error: exit status: 1");
+    assert!(lines[4].starts_with("/no/such: error: No such file"), "{lines:#?}");
+    // One time for all of them together.
+    assert!(elapsed >= Duration::from_secs(2), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(4), "{elapsed:?}");
+
+    let output = run("processes", &[]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout.starts_with(b"uname: \"Linux\\n\"\nls: \""), "{output:?}");
+}
