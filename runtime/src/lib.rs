@@ -34,6 +34,7 @@ mod scheduler;
 mod select;
 mod spawn;
 mod stack;
+pub mod threadpool;
 mod time;
 mod unblock;
 mod unpark;
