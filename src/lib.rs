@@ -9,7 +9,7 @@ pub use evy_pool::{GreenPile, GreenPool, Imap};
 pub use evy_runtime::{
     Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, current, green_local,
     join_all, kill, kill_all, resume_unwind, sleep, spawn, spawn_after, spawn_after_local, spawn_n,
-    timeout, unblock, wait_readable, wait_writable, yield_now,
+    threadpool, timeout, unblock, wait_readable, wait_writable, yield_now,
 };
 
 /// Sockets: `std::net`'s, but that their calls park the green thread.
