@@ -19,6 +19,7 @@ compile_error!(
 mod control;
 mod deadlock;
 mod errands;
+mod fork;
 mod green_thread;
 mod hand_over;
 pub mod io;

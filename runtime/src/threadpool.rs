@@ -24,7 +24,10 @@ use std::thread::{self, Thread as OsThread};
 use std::time::{Duration, Instant};
 use std::{fmt, hint, io, mem, ptr};
 
+use evy_hub::Generation;
+
 use crate::deadlock::tell;
+use crate::fork;
 use crate::park::Reason;
 use crate::unpark::{Parker, Unparker};
 
@@ -302,8 +305,14 @@ pub(crate) struct Pool {
     state: Mutex<State>,
 }
 
-/// The pool; null before the first job. It is never freed.
+/// The pool; null before the first job, and in a forked child, whose copy has no threads. It is never
+/// freed.
 static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
+
+/// In a child that was just forked: the threads are the parent's. Neither allocates nor locks.
+pub(crate) fn leave_parent() {
+    POOL.store(ptr::null_mut(), Ordering::Release);
+}
 
 struct State {
     /// Jobs that no thread has taken; none while there is an idle thread.
@@ -440,10 +449,12 @@ impl Pool {
     /// What a thread of the pool does.
     fn work(&self, term: u64, first: Arc<dyn Job>) {
         IS_WORKER.set(true);
+        let generation = Generation::current();
         let seat = Arc::new(Seat::new());
         let mut order = Order::Run(first);
         while let Order::Run(job) = order {
             job.run();
+            fork::end_with_job(generation);
             // Before the caller is told: the next job that it submits finds this thread idle.
             let next = self.next(term, &seat);
             job.tell();

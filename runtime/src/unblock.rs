@@ -15,6 +15,9 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use evy_hub::Generation;
+
+use crate::fork;
 use crate::kill::resume_unwind;
 use crate::on_exit::drop_quietly;
 use crate::park::Reason;
@@ -153,7 +156,10 @@ where
 {
     fn run(&self) {
         let Some(f) = self.take_work(Stage::Begun) else { return };
+        let generation = Generation::current();
         let answer = Answer::Result(catch_unwind(AssertUnwindSafe(f)));
+        // In a child that it has forked, the caller may have held the lock just then.
+        fork::end_with_job(generation);
         let waiting = |stage: &Stage<F, T>| matches!(stage, Stage::Begun);
         if let Err(unwanted) = self.go_on(waiting, Stage::Answered(answer)) {
             drop_quietly(unwanted);
