@@ -556,6 +556,24 @@ fn nobody_runs() {
     over.set(true);
     waiting.wake_all();
     assert!(join_all(threads).iter().all(Result::is_ok));
+
+    // Main itself waits, and somebody else forks.
+    let (main, in_line) = line();
+    let forks = spawn(move || {
+        let pid = fork({
+            let main = Rc::clone(&main);
+            move || {
+                use_everything();
+                main.wake_all();
+                sleep(Duration::from_millis(10));
+            }
+        });
+        main.wake_all();
+        pid
+    });
+    wait_in(&in_line);
+    runs_here("main");
+    assert_eq!(end_of(forks.wait().unwrap()).code(), Some(0));
 }
 
 /// Forks, and both sides go on. The child's id, or 0 in the child.
