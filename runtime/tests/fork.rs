@@ -7,6 +7,7 @@ mod util;
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -116,6 +117,38 @@ const CASES: &[Case] = &[
             (1, "panicked at runtime/tests/fork.rs:"),
             (0, "main goes on"),
         ],
+    },
+    Case {
+        name: "fault_35_a_wait_that_began_before_the_fork_is_not_made_in_the_parents_hub",
+        main: || {
+            let echo = Echo::new();
+            let parent = me();
+            spawn_n(move || {
+                loop {
+                    yield_now();
+                    assert_eq!(me(), parent, "it was ready at the fork");
+                }
+            });
+            let waits = || {
+                let (ours, _theirs) = pair();
+                // Now it is registered.
+                assert!(timeout(Duration::ZERO, || ours.read()).is_err());
+                let forks = |_: BorrowedFd<'_>| match fork_and_go_on() {
+                    0 => Err(io::ErrorKind::WouldBlock.into()),
+                    child => Ok(child),
+                };
+                ours.green().call(Attempt::new(Direction::Write), forks).unwrap()
+            };
+            for child in [waits(), spawn(waits).wait().unwrap()] {
+                assert_eq!(end_of(child).code(), Some(101));
+            }
+            echo.goes_on_until_the_end_of(fork(|| ()));
+        },
+        says: &[(
+            2,
+            "evy: somebody has waited in the hub of the process that this one was forked from, and the \
+             process ends with it\n",
+        )],
     },
     Case {
         name: "fault_35_a_job_that_returns_in_the_child_ends_it",
@@ -344,7 +377,7 @@ impl Socket {
 
     fn try_read(&self) -> io::Result<u8> {
         let mut byte = [0];
-        let read = |_: std::os::fd::BorrowedFd<'_>| (&self.stream).read(&mut byte);
+        let read = |_: BorrowedFd<'_>| (&self.stream).read(&mut byte);
         match self.green().call(Attempt::new(Direction::Read), read)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(byte[0]),
@@ -356,7 +389,7 @@ impl Socket {
     }
 
     fn write(&self, byte: u8) {
-        let write = |_: std::os::fd::BorrowedFd<'_>| (&self.stream).write(&[byte]);
+        let write = |_: BorrowedFd<'_>| (&self.stream).write(&[byte]);
         assert_eq!(self.green().call(Attempt::new(Direction::Write), write).unwrap(), 1);
     }
 }
@@ -818,9 +851,14 @@ fn held_locks() {
         .collect();
     for n in 0..util::rounds(1_000).max(20) {
         let here = here.clone();
+        let (waits, theirs) = pair();
+        assert!(timeout(Duration::ZERO, || waits.read()).is_err());
+        let unparker = Parker::new().unparker();
         let child = move || {
             assert!(here.spawn(|| ()).wait().is_err());
             drop(here);
+            drop((waits, theirs));
+            unparker.unpark();
             assert_eq!(spawn(|| unblock(|| 9)).wait().unwrap(), 9);
         };
         let child =
