@@ -276,8 +276,7 @@ const CASES: &[Case] = &[
                     })
                 });
                 let child = forks.unwrap().wait().unwrap();
-                let signal = end_of(child).signal();
-                assert!(signal == Some(libc::SIGABRT) || util::is_asan(), "{signal:?}");
+                assert_eq!(end_of(child).signal(), Some(libc::SIGABRT));
             }
         },
         says: &[(2, " 'forks', spawned at runtime/tests/fork.rs:")],
@@ -877,7 +876,11 @@ fn main() {
         return (case.main)();
     }
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let chosen = |case: &&Case| only.as_ref().is_none_or(|only| case.name.contains(only));
+    let chosen = |case: &&Case| {
+        // AddressSanitizer has a handler, and words, of its own for an overflow.
+        let is_possible = !util::is_asan() || !case.name.contains("overflow");
+        is_possible && only.as_ref().is_none_or(|only| case.name.contains(only))
+    };
     let failed = CASES.iter().filter(chosen).filter(|case| !passes(case)).count();
     if failed > 0 {
         exit(1);
