@@ -13,7 +13,7 @@ pub use evy_runtime::{
     Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, Remote, RemoteThread,
     Scope, ScopedGreenThread, SwitchHook, add_switch_hook, current, green_local, join_all, kill,
     kill_all, nursery, resume_unwind, scope, sleep, spawn, spawn_after, spawn_after_local, spawn_n,
-    timeout, unblock, wait_readable, wait_writable, yield_now,
+    threadpool, timeout, unblock, wait_readable, wait_writable, yield_now,
 };
 
 /// Several hubs in one process, for more than one core.

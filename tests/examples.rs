@@ -317,3 +317,20 @@ fn processes_shows_what_programs_print_and_waits_for_none_for_long() {
     assert!(output.status.success(), "{output:?}");
     assert!(output.stdout.starts_with(b"uname: \"Linux\\n\"\nls: \""), "{output:?}");
 }
+
+#[test]
+fn threadpool_needs_two_turns_for_four_jobs_on_three_threads() {
+    let start = Instant::now();
+    let output = run("threadpool", &["0.2"]);
+    let elapsed = start.elapsed();
+    assert!(output.status.success(), "{output:?}");
+    // One after the other they would take four.
+    assert!(elapsed >= 2 * DELAY && elapsed < 4 * DELAY, "{elapsed:?}");
+    let lines = lines(&output);
+    let (last, done) = lines.split_last().unwrap();
+    let mut done: Vec<_> = done.iter().map(|line| line.split(" after ").next().unwrap()).collect();
+    assert_eq!(done.pop(), Some("job 4 is done"));
+    done.sort_unstable();
+    assert_eq!(done, ["job 1 is done", "job 2 is done", "job 3 is done"]);
+    assert!(last.starts_with("4 jobs of 200ms on 3 OS threads took "), "{last}");
+}

@@ -16,6 +16,7 @@
 
 mod clock;
 mod driver;
+mod fork;
 mod readiness;
 mod remote;
 mod sources;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 pub use clock::Clock;
 use driver::{Buffer, Driver, Mode};
+pub use fork::{Generation, InChild};
 pub use readiness::{Direction, Readiness};
 use remote::Message;
 pub use remote::Remote;
@@ -112,6 +114,12 @@ impl Hub {
     /// # Errors
     ///
     /// Those of `epoll_create` or `kqueue`: no descriptor left, no memory.
+    ///
+    /// # Forks
+    ///
+    /// A hub belongs to the process that made it. In a child that was forked since, its turns and
+    /// registrations are errors, and to end a registration or to drop the hub changes nothing for the
+    /// parent.
     pub fn new() -> io::Result<Self> {
         Ok(Self::with_driver(Driver::new()?))
     }

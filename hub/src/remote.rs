@@ -95,8 +95,21 @@ impl Remote {
         self.send(Message::Forget(key));
     }
 
+    /// Whether nothing reaches the hub any more: it has ended, or is one of the process that this one was
+    /// forked from.
+    ///
+    /// ```
+    /// let remote = std::sync::Arc::clone(evy_hub::Hub::new()?.remote());
+    /// assert!(remote.has_ended());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(SeqCst) || self.driver.is_of_parent()
+    }
+
     fn send(&self, message: Message) {
-        if self.ended.load(SeqCst) {
+        // The parent's queue may have been locked by another OS thread at the fork.
+        if self.has_ended() {
             return;
         }
         self.queue().push(message);
@@ -162,7 +175,9 @@ impl Remote {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn end(&self) {
-        self.ended.store(true, SeqCst);
-        self.queue().clear();
+        if !self.has_ended() {
+            self.ended.store(true, SeqCst);
+            self.queue().clear();
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One turn after the other, driven by hand: no stacks, no sleeping, every driver.
 
 use super::*;
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -273,4 +274,69 @@ fn fault_25_a_timeout_that_overflows_has_no_deadline() {
     let hub = Hub::new().unwrap();
     assert_eq!(hub.clock().after(Duration::MAX), None);
     assert!(hub.clock().after(Duration::ZERO).is_some());
+}
+
+/// FAULTS row 35: the child does to its copy of a hub all that can be done.
+#[test]
+fn fault_35_what_a_forked_child_does_does_not_reach_the_parent() {
+    for mut hub in hubs() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let key = hub.register(ours.as_fd()).unwrap();
+        poll(&mut hub);
+        hub.clear_readiness(key, Readiness::READABLE);
+        hub.wait(key, Direction::Read, owner(1), Company::Alone).unwrap();
+        let polls = hub.polls();
+
+        // SAFETY: the child does what one that was forked off several OS threads may do, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            hub.remote().wake(7);
+            let is_parents = hub.remote().has_ended()
+                && hub.turn(false, &mut |_| ()).is_err()
+                && hub.register(theirs.as_fd()).is_err();
+            hub.remote().forget(key, ours.as_fd());
+            hub.deregister(key);
+            drop(hub);
+            drop(ours);
+            // SAFETY: it never returns.
+            unsafe { libc::_exit(i32::from(!is_parents)) };
+        }
+        let mut status = 1;
+        // SAFETY: the status lives through the call.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
+
+        assert!(!hub.remote().has_ended());
+        assert_eq!(hub.polls(), polls);
+        assert_eq!(poll(&mut hub), []);
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(block(&mut hub), [Due::Ready(owner(1))], "{hub:?}");
+        // Nor was anything taken out that other OS threads need.
+        let remote = Arc::clone(hub.remote());
+        let waker = std::thread::spawn(move || remote.wake(8));
+        assert_eq!(block(&mut hub), [Due::Remote(8)], "{hub:?}");
+        waker.join().unwrap();
+        hub.unwait(key, Direction::Read, owner(1));
+    }
+}
+
+/// FAULTS row 35: a program that is started has none of the hub's descriptors.
+#[test]
+fn fault_35_a_hubs_descriptors_are_closed_on_exec() {
+    fn open() -> BTreeSet<i32> {
+        let numbers = std::fs::read_dir("/proc/self/fd").unwrap();
+        let numbers = numbers.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        numbers.map(|number| number.parse().unwrap()).collect()
+    }
+
+    for driver in 0..hubs().len() {
+        let before = open();
+        let hub = hubs().swap_remove(driver);
+        for fd in open().difference(&before) {
+            // SAFETY: takes no pointer; a number that is not open any more gives an error.
+            let flags = unsafe { libc::fcntl(*fd, libc::F_GETFD) };
+            assert!(flags == -1 || flags & libc::FD_CLOEXEC != 0, "descriptor {fd} of {hub:?}");
+        }
+    }
 }

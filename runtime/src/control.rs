@@ -220,6 +220,8 @@ pub(crate) struct Extras {
     pub(crate) locals: Locals,
     /// The deadline of a `spawn_after` that has not come.
     pub(crate) delay: Option<TimerKey>,
+    /// It has forked this process, and goes on here as the OS thread's own stack.
+    pub(crate) forked: bool,
 }
 
 /// A green thread, as the scheduler passes it around: the address of its [`Head`].
@@ -371,6 +373,13 @@ impl Blocks {
         free.joiner.set(self.free.get().map_or(std::ptr::null(), |next| next.as_ptr().cast()));
         self.free.set(Some(block));
         self.in_use.set(self.in_use.get() - 1);
+    }
+
+    /// Takes over all blocks of `left`, also those that are in use. There were none here.
+    pub(crate) fn take_over(&self, left: &Self) {
+        self.chunks.replace(left.chunks.take());
+        self.free.set(left.free.take());
+        self.in_use.set(left.in_use.take());
     }
 
     /// The green thread that has this id, if it lives.

@@ -95,7 +95,7 @@ pub enum Died {
     /// It was killed.
     Killed,
     /// It ran, or was to run, on the hub of another OS thread, which has ended before it
-    /// ([`Remote`](crate::Remote)).
+    /// ([`Remote`](crate::Remote)); or this process was forked since, and it runs in the parent.
     HubEnded,
 }
 
@@ -104,7 +104,10 @@ impl fmt::Display for Died {
         let payload = match self {
             Self::Panicked(payload) => payload,
             Self::Killed => return f.write_str("green thread was killed"),
-            Self::HubEnded => return f.write_str("the OS thread of the green thread has ended"),
+            Self::HubEnded => {
+                return f
+                    .write_str("the OS thread of the green thread has ended, or is the parent's");
+            }
         };
         match text_of(&**payload) {
             Some(text) => write!(f, "green thread panicked: {text}"),
@@ -242,7 +245,9 @@ impl<T: 'static> GreenThread<T> {
         let scheduler = scheduler();
         let thread = scheduler.current();
         let block = self.block();
-        assert!(block.thread.get() != Some(thread), "a green thread cannot wait for its own end");
+        // In a forked child the call above has found out that it is lost.
+        let Some(awaited) = block.thread.get() else { return };
+        assert!(awaited != thread, "a green thread cannot wait for its own end");
         let joining = Joining { block };
         block.joiner.set(thread.0.as_ptr().cast());
         let id = NonZeroU64::new(block.id.get()).expect("a block in use has an id");

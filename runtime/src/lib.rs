@@ -20,6 +20,7 @@ mod control;
 pub mod cores;
 mod deadlock;
 mod errands;
+mod fork;
 mod green_thread;
 mod hand_over;
 pub mod io;
@@ -37,6 +38,7 @@ mod select;
 mod spawn;
 mod stack;
 mod switch_hook;
+pub mod threadpool;
 mod time;
 #[cfg(feature = "tracing")]
 mod tracing;

@@ -12,7 +12,7 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use crate::control::Thread;
-use crate::scheduler::{Scheduler, current_scheduler};
+use crate::scheduler::{Scheduler, current_scheduler, scheduler_of_parent};
 
 /// The handlers that were there before ours, for SIGSEGV and SIGBUS.
 static PREVIOUS: OnceLock<[libc::sigaction; 2]> = OnceLock::new();
@@ -72,13 +72,15 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     // The green thread that faulted is this OS thread's current one: the fault is synchronous, so
     // nothing else runs on this OS thread, and its scheduler is not in the middle of changing what is
     // read here (the loop runs on the OS thread's own stack, whose guard is not ours).
-    if let Some(scheduler) = current_scheduler()
-        && let Ok(stacks) = scheduler.stacks().try_borrow()
-        && stacks.is_guard(address)
-    {
-        tell(scheduler, scheduler.current());
-        // SAFETY: abort is async-signal-safe.
-        unsafe { libc::abort() };
+    // In a child that a green thread has forked, its stack is one of the parent's.
+    for scheduler in [current_scheduler(), scheduler_of_parent()].into_iter().flatten() {
+        if let Ok(stacks) = scheduler.stacks().try_borrow()
+            && stacks.is_guard(address)
+        {
+            tell(scheduler, scheduler.current());
+            // SAFETY: abort is async-signal-safe.
+            unsafe { libc::abort() };
+        }
     }
     pass_on(signal, info, context);
 }

@@ -106,6 +106,11 @@ impl ReadyQueue {
         }
     }
 
+    /// Forgets all. They still think that they are in here.
+    pub(crate) fn clear(&self) {
+        self.front.set(self.back.get());
+    }
+
     /// The entry at a place between front and back.
     #[inline(always)]
     fn peek(&self, place: u32) -> Option<Thread> {

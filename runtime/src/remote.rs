@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use evy_hub::Remote as HubRemote;
+use evy_hub::{Generation, Remote as HubRemote};
 
 use crate::Died;
 use crate::errands::ERRAND;
@@ -95,7 +95,8 @@ impl Remote {
         RemoteThread { packet }
     }
 
-    /// Whether its OS thread, and so the hub, has ended.
+    /// Whether its OS thread, and so the hub, has ended, or is one of the process that this one was forked
+    /// from.
     ///
     /// ```
     /// let remote = std::thread::spawn(evy_runtime::Remote::current).join().unwrap();
@@ -160,6 +161,9 @@ impl<T> RemoteThread<T> {
     ///
     /// Until the green thread has ended. On an OS thread without a hub it blocks the OS thread.
     pub fn wait(self) -> Result<T, Died> {
+        if self.packet.life.is_of_parent() {
+            return self.packet.take_in_child();
+        }
         let parker = Parker::new();
         let _listening = Listening::new(&self.packet.life, parker.unparker());
         loop {
@@ -185,7 +189,7 @@ impl<T> RemoteThread<T> {
     ///
     /// Never.
     pub fn is_finished(&self) -> bool {
-        self.packet.is_full() || self.packet.life.has_ended()
+        self.packet.life.has_ended() || self.packet.is_full()
     }
 }
 
@@ -242,11 +246,20 @@ impl<T> Packet<T> {
     }
 
     fn put(&self, result: Result<T, Died>) {
+        if self.life.is_of_parent() {
+            return drop_quietly(result);
+        }
         let mut slot = lock(&self.slot);
         slot.result = Some(result);
         if let Some(waiter) = &slot.waiter {
             waiter.unpark();
         }
+    }
+
+    /// Takes the result in a process that was forked since: another OS thread may hold the lock, for ever.
+    fn take_in_child(&self) -> Result<T, Died> {
+        let result = self.slot.try_lock().ok().and_then(|mut slot| slot.result.take());
+        result.unwrap_or(Err(Died::HubEnded))
     }
 
     /// Takes the result; where there is none yet, `waiter` will be told.
@@ -297,10 +310,13 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn new(hub: Arc<HubRemote>) -> Self {
-        Self { hub, jobs: Mutex::default(), life: Arc::default() }
+        Self { hub, jobs: Mutex::default(), life: Arc::new(Life::new()) }
     }
 
     fn put(&self, job: Job) {
+        if self.life.is_of_parent() {
+            return drop(job);
+        }
         let mut jobs = lock(&self.jobs);
         if self.life.has_ended() {
             drop(jobs);
@@ -340,16 +356,30 @@ impl Inbox {
 }
 
 /// Whether a hub is still there, and who wants to know when it is not.
-#[derive(Default)]
 struct Life {
+    made_in: Generation,
     ended: AtomicBool,
     waiters: Mutex<HashMap<u64, Unparker>>,
     next: AtomicU64,
 }
 
 impl Life {
+    fn new() -> Self {
+        Self {
+            made_in: Generation::current(),
+            ended: AtomicBool::new(false),
+            waiters: Mutex::default(),
+            next: AtomicU64::new(0),
+        }
+    }
+
     fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::SeqCst)
+        self.ended.load(Ordering::SeqCst) || self.is_of_parent()
+    }
+
+    /// Whether this process was forked since. No lock of the parent may be waited for then.
+    fn is_of_parent(&self) -> bool {
+        self.made_in.is_over()
     }
 }
 

@@ -35,7 +35,7 @@ use crate::ready_queue::{ReadyQueue, stack_top};
 use crate::stack::Stacks;
 use crate::switch_hook::SwitchHooks;
 use crate::unpark::{Entry, wake_by_number};
-use crate::{deadlock, local, overflow, panic_hook, time};
+use crate::{deadlock, fork, local, overflow, panic_hook, time};
 
 /// Switches between two looks at the clock while there is work; an I/O call counts [`IO_TICKS`].
 /// A look costs 50–70 ns in effect: under 5 % of a yield ring.
@@ -74,6 +74,8 @@ pub(crate) struct Scheduler {
     pub(crate) tickets: RefCell<HashMap<u64, Entry>>,
     pub(crate) errands: Errands,
     pub(crate) hooks: SwitchHooks,
+    /// It is one of the process that this one was forked from.
+    left: Cell<bool>,
     /// The side of the hub that other OS threads have.
     remote: Arc<Remote>,
     /// The OS thread's own stack, as a green thread. Never moved: the scheduler is boxed.
@@ -110,6 +112,8 @@ impl Drop for AbortOnUnwind {
 thread_local! {
     /// The scheduler of this OS thread; null before the first use and after the thread's end.
     static CURRENT: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
+    /// The one that this OS thread had when the process was forked, in the child. It is never freed.
+    static PARENT: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
     /// Ends the scheduler with its OS thread.
     static END: End = const { End };
 }
@@ -164,7 +168,12 @@ pub(crate) fn start() -> io::Result<&'static Scheduler> {
     if END.try_with(|_| ()).is_err() {
         return Err(io::Error::other("the hub of this OS thread has ended with the thread"));
     }
+    fork::IN_CHILD.install()?;
     let scheduler = Box::new(Scheduler::new(Hub::new()?));
+    if let Some(parent) = scheduler_of_parent() {
+        scheduler.unwinding.set(parent.unwinding.get());
+        fork::inherit(&scheduler, parent);
+    }
     panic_hook::install();
     overflow::install();
     CURRENT.set(Box::into_raw(scheduler));
@@ -172,6 +181,22 @@ pub(crate) fn start() -> io::Result<&'static Scheduler> {
     #[cfg(feature = "tracing")]
     scheduler.add_switch_hook(crate::tracing::keep_spans);
     Ok(scheduler)
+}
+
+/// In a child that was just forked: there is no scheduler any more. Neither allocates nor locks.
+pub(crate) fn leave_parent() {
+    if let Some(scheduler) = current_scheduler() {
+        scheduler.left.set(true);
+        // Whatever still returns to its loop finds nobody to run there.
+        scheduler.ready.clear();
+        PARENT.set(CURRENT.replace(ptr::null()));
+    }
+}
+
+/// The scheduler of this OS thread that was left behind by the last fork.
+pub(crate) fn scheduler_of_parent() -> Option<&'static Scheduler> {
+    // SAFETY: the pointer is null or was `CURRENT` at a fork, and from then on nobody frees it.
+    unsafe { PARENT.get().as_ref() }
 }
 
 /// The scheduler of this OS thread, made if need be, for calls that can report its failure.
@@ -199,6 +224,7 @@ impl Scheduler {
             tickets: RefCell::new(HashMap::new()),
             errands: Errands::new(),
             hooks: SwitchHooks::default(),
+            left: Cell::new(false),
             main,
         }
     }
@@ -352,6 +378,11 @@ impl Scheduler {
 
     /// Nothing is ready: tidies up and sleeps until something is due. `false` when nothing can be.
     fn rest(&self) -> bool {
+        if self.left.get() {
+            let text =
+                "somebody has waited in the hub of the process that this one was forked from";
+            fork::end_child(format_args!("{text}"));
+        }
         let trimmed = self.stacks.borrow_mut().trim(|| self.clock.read());
         if trimmed && self.nothing_can_wake_main() {
             return false;

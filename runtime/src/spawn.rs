@@ -14,8 +14,8 @@ use crate::green_thread::{Died, GreenThread, GreenThreadId, Joiner, Storage};
 use crate::kill::Killed;
 use crate::on_exit::drop_quietly;
 use crate::park::Reason;
-use crate::scheduler::{Scheduler, scheduler, try_scheduler};
-use crate::{local, on_exit, stack};
+use crate::scheduler::{Scheduler, current_scheduler, scheduler, try_scheduler};
+use crate::{fork, local, on_exit, stack};
 
 /// Closures up to this size are moved straight onto the new stack; larger ones are boxed (a 256-byte
 /// closure costs 46 ns to spawn as it is, 36 boxed; above 1,024 bytes corosensei refuses).
@@ -425,7 +425,7 @@ fn finish<T: 'static>(thread: Thread, result: Result<T, Died>) {
     // No kill is thrown from here on.
     thread.masks.set(1);
     thread.withdraw(Orders::UNWINDS);
-    let scheduler = scheduler();
+    let Some(scheduler) = current_scheduler() else { return fork::end_with(thread) };
     scheduler.unwind_may_have_ended();
     if thread.has_extras() {
         wind_up(thread, result.as_ref().err());
@@ -437,8 +437,9 @@ fn finish<T: 'static>(thread: Thread, result: Result<T, Died>) {
         // May run code of users, and park: the block stays ours meanwhile.
         if size_of::<Result<T, Died>>() > 0 && needs_drop(&result) {
             drop_quietly(result);
-            // Its destructor may have used a `green_local`, or parked until the handle's last hook.
-            if thread.has_extras() {
+            // Its destructor may have used a `green_local`, or parked until the handle's last hook; or
+            // forked.
+            if thread.has_extras() || current_scheduler().is_none() {
                 wind_up(thread, None);
             }
         }
@@ -465,10 +466,13 @@ fn finish<T: 'static>(thread: Thread, result: Result<T, Died>) {
     }
 }
 
-/// Runs hooks and drops locals until there are none: either may make more of both.
+/// Runs hooks and drops locals until there are none: either may make more of both. Does not return in a
+/// child that this green thread has forked, before or in here.
 #[cold]
 fn wind_up(thread: Thread, died: Option<&Died>) {
+    fork::end_with(thread);
     while on_exit::run(thread, died) | local::drop_all(thread) {}
+    fork::end_with(thread);
 }
 
 fn needs_drop<T>(result: &Result<T, Died>) -> bool {

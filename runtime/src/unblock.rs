@@ -1,153 +1,203 @@
-//! Work that would block the OS thread, done on another one: a bounded pool for the whole process.
+//! Work that would block the OS thread, done on another one.
+//!
+//! A job and its caller share one [`Task`], which says how far the job is. Each step is made by one of
+//! the two, and who makes it takes out what has to be dropped:
+//!
+//! ```text
+//!   Queued(f) ── a thread of the pool takes f ──► Begun ── f has returned ──► Answered ──► the caller
+//!     │                                             │
+//!     │ the caller leaves: f is dropped             │ the caller leaves
+//!     │ the pool is shut down: Refused              └──► Left: the result is dropped over there
+//! ```
 
 use std::any::Any;
-use std::cell::Cell;
-use std::collections::VecDeque;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use evy_hub::Generation;
+
+use crate::fork;
 use crate::kill::resume_unwind;
 use crate::on_exit::drop_quietly;
 use crate::park::Reason;
-use crate::scheduler::scheduler;
-use crate::unpark::Parker;
-
-/// OS threads at most, unless `EVY_THREADPOOL_SIZE` says otherwise; as in Evy.
-const THREADS: usize = 20;
-
-/// How long an OS thread waits for another job before it ends.
-const IDLE: Duration = Duration::from_secs(10);
+use crate::scheduler::{Unwinding, scheduler};
+use crate::threadpool::{self, Job, Pool};
+use crate::unpark::{Parker, Unparker};
 
 const JOB: Reason = Reason::new(&"a job on another OS thread");
 
-type Job = Box<dyn FnOnce() + Send>;
-
-thread_local! {
-    /// This OS thread belongs to the pool.
-    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
-}
-
-static POOL: Pool = Pool {
-    state: Mutex::new(State { jobs: VecDeque::new(), threads: 0, idle: 0 }),
-    work: Condvar::new(),
-};
-
-struct Pool {
-    state: Mutex<State>,
-    /// A job was queued.
-    work: Condvar,
-}
-
-struct State {
-    jobs: VecDeque<Job>,
-    threads: usize,
-    /// Threads that wait for a job.
-    idle: usize,
-}
-
 /// Runs `f` on another OS thread and returns its result; the other green threads run meanwhile.
 ///
-/// For what blocks and cannot be made green: name lookups, files, libraries of others. At most 20 OS
-/// threads do such work for the whole process (`EVY_THREADPOOL_SIZE` says otherwise); more jobs queue.
+/// For what blocks and cannot be made green: name lookups, files, libraries of others. A bounded number of
+/// OS threads does such work for the whole process ([`threadpool`](crate::threadpool)); more jobs queue,
+/// and are done in the order in which they came.
 ///
 /// ```
 /// let sum = evy_runtime::unblock(|| (1..=1000).sum::<u64>());
 /// assert_eq!(sum, 500_500);
 /// ```
 ///
+/// Where the green thread is killed, or a `timeout` around it is over, a job that has not begun is dropped
+/// there and then; one that has begun is left to itself, and its result is dropped:
+///
+/// ```
+/// use std::sync::mpsc::channel;
+/// use evy_runtime::{spawn, unblock, yield_now};
+///
+/// let ((begin, begun), (end, ended)) = (channel(), channel());
+/// let caller = spawn(move || {
+///     unblock(move || {
+///         begin.send(()).unwrap();
+///         end.send("done all the same").unwrap();
+///     })
+/// });
+/// yield_now();
+/// begun.recv().unwrap();
+/// caller.kill();
+/// assert_eq!(ended.recv(), Ok("done all the same"));
+/// ```
+///
 /// # Panics
 ///
-/// With the panic of `f`, and when the OS gives no thread at all.
+/// With the panic of `f`; when the OS gives no thread at all; and when the pool is
+/// [shut down](crate::threadpool::shutdown) before the job begins.
 ///
 /// # Yields
 ///
-/// Until `f` has returned. A green thread that is killed or timed out meanwhile leaves the job to end
-/// by itself. While the green thread unwinds, and within another such job, `f` runs here.
+/// Until `f` has returned. Within another job, while the green thread unwinds, and where the pool's size
+/// is 0, `f` runs here and blocks the OS thread.
 #[doc(alias = "tpool")]
+#[track_caller]
 pub fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    if IS_WORKER.get() {
-        // Were it queued, jobs that wait for jobs could hold all OS threads of the pool for ever.
+    // Were a job within a job queued, jobs that wait for jobs could hold all OS threads of the pool for
+    // ever.
+    if threadpool::is_worker() || threadpool::size() == 0 {
         return f();
     }
     let scheduler = scheduler();
-    let caller = scheduler.current();
-    if scheduler.unwinding(caller) == crate::scheduler::Unwinding::Yes {
+    if scheduler.unwinding(scheduler.current()) == Unwinding::Yes {
         return f();
     }
-    let answer = Arc::new(Mutex::new(None));
     let parker = Parker::green(scheduler);
-    let job = {
-        let (answer, unparker) = (Arc::clone(&answer), parker.unparker());
-        Box::new(move || {
-            let result = catch_unwind(AssertUnwindSafe(f));
-            *lock(&answer) = Some(result);
-            unparker.unpark();
-        })
-    };
-    POOL.submit(job);
+    let task = Arc::new(Task { stage: Mutex::new(Stage::Queued(f)), caller: parker.unparker() });
+    let call = Call { pool: Pool::get(), job: Arc::clone(&task) as Arc<dyn Job> };
+    if let Err(error) = call.pool.submit(Arc::clone(&call.job)) {
+        drop(call);
+        panic!("cannot start an OS thread for a blocking job: {error}");
+    }
     loop {
-        let taken: Option<Result<T, Box<dyn Any + Send>>> = lock(&answer).take();
-        match taken {
-            Some(Ok(value)) => return value,
-            Some(Err(payload)) => resume_unwind(payload),
+        match task.take_answer() {
+            Some(Answer::Result(Ok(value))) => return value,
+            Some(Answer::Result(Err(payload))) => resume_unwind(payload),
+            Some(Answer::Refused) => {
+                panic!("the pool of OS threads was shut down before this job had begun")
+            }
             None => parker.park(JOB, None).expect("there is no deadline"),
         }
     }
 }
 
-impl Pool {
-    fn submit(&'static self, job: Job) {
-        let mut state = lock(&self.state);
-        state.jobs.push_back(job);
-        if state.idle >= state.jobs.len() {
-            self.work.notify_one();
-        } else if state.threads < limit() {
-            let spawned = thread::Builder::new().name("evy-unblock".into()).spawn(|| self.work());
-            match spawned {
-                Ok(_) => state.threads += 1,
-                // The others will get to it.
-                Err(_) if state.threads > 0 => {}
-                Err(error) => {
-                    let job = state.jobs.pop_back();
-                    drop(state);
-                    // What it captured is the user's, and may call `unblock` when it is dropped.
-                    drop(job);
-                    panic!("cannot start an OS thread for a blocking job: {error}");
-                }
-            }
+/// A job, from both sides.
+struct Task<F, T> {
+    stage: Mutex<Stage<F, T>>,
+    caller: Unparker,
+}
+
+/// How far a job is.
+enum Stage<F, T> {
+    Queued(F),
+    Begun,
+    Answered(Answer<T>),
+    /// The caller has the answer.
+    Over,
+    /// The caller does not wait any more.
+    Left,
+}
+
+enum Answer<T> {
+    Result(Result<T, Box<dyn Any + Send>>),
+    /// It will not be done.
+    Refused,
+}
+
+impl<F, T> Task<F, T> {
+    /// Goes on to the stage `next` if the present one is as `from` says. Gives back the other of the two:
+    /// what it holds is the user's, and dropped outside of the lock.
+    fn go_on(
+        &self,
+        from: impl FnOnce(&Stage<F, T>) -> bool,
+        next: Stage<F, T>,
+    ) -> Result<Stage<F, T>, Stage<F, T>> {
+        let mut stage = lock(&self.stage);
+        if from(&stage) { Ok(mem::replace(&mut *stage, next)) } else { Err(next) }
+    }
+
+    /// Takes the closure out, if nobody has.
+    fn take_work(&self, next: Stage<F, T>) -> Option<F> {
+        match self.go_on(|stage| matches!(stage, Stage::Queued(_)), next) {
+            Ok(Stage::Queued(f)) => Some(f),
+            _ => None,
         }
     }
 
-    fn work(&self) {
-        IS_WORKER.set(true);
-        let mut state = lock(&self.state);
-        loop {
-            if let Some(job) = state.jobs.pop_front() {
-                drop(state);
-                // Panics of the work are caught inside, and go to the caller. But where the caller
-                // has left, what the work gave is dropped here, and that may panic too.
-                drop_quietly(catch_unwind(AssertUnwindSafe(job)));
-                state = lock(&self.state);
-                continue;
-            }
-            state.idle += 1;
-            let (back, timeout) =
-                self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
-            state = back;
-            state.idle -= 1;
-            if timeout.timed_out() && state.jobs.is_empty() {
-                state.threads -= 1;
-                return;
-            }
+    fn take_answer(&self) -> Option<Answer<T>> {
+        match self.go_on(|stage| matches!(stage, Stage::Answered(_)), Stage::Over) {
+            Ok(Stage::Answered(answer)) => Some(answer),
+            _ => None,
         }
     }
 }
 
-fn limit() -> usize {
-    let size = std::env::var("EVY_THREADPOOL_SIZE").ok().and_then(|size| size.parse().ok());
-    size.filter(|size| *size > 0).unwrap_or(THREADS)
+impl<F, T> Job for Task<F, T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    fn run(&self) {
+        let Some(f) = self.take_work(Stage::Begun) else { return };
+        let generation = Generation::current();
+        let answer = Answer::Result(catch_unwind(AssertUnwindSafe(f)));
+        // In a child that it has forked, the caller may have held the lock just then.
+        fork::end_with_job(generation);
+        let waiting = |stage: &Stage<F, T>| matches!(stage, Stage::Begun);
+        if let Err(unwanted) = self.go_on(waiting, Stage::Answered(answer)) {
+            drop_quietly(unwanted);
+        }
+    }
+
+    fn tell(&self) {
+        self.caller.unpark();
+    }
+
+    fn refuse(&self) {
+        if let Some(f) = self.take_work(Stage::Answered(Answer::Refused)) {
+            drop_quietly(f);
+            self.tell();
+        }
+    }
+
+    fn leave(&self) -> bool {
+        let before = self.go_on(|stage| !matches!(stage, Stage::Over), Stage::Left);
+        let had_not_begun = matches!(before, Ok(Stage::Queued(_)));
+        // The unwind of a kill may be under way, and must not meet another one.
+        drop_quietly(before);
+        had_not_begun
+    }
+}
+
+/// The call of [`unblock`] that waits for a job: takes it back if the wait ends before the job.
+struct Call {
+    pool: &'static Pool,
+    job: Arc<dyn Job>,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.job.leave() {
+            self.pool.withdraw(&self.job);
+        }
+    }
 }
 
 /// No code of users runs under these locks, so a poisoned one is as good as any.

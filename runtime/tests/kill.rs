@@ -218,14 +218,17 @@ fn one_killed_in_wait_readable_leaves_the_descriptor_to_others() {
 #[test]
 fn one_killed_in_unblock_leaves_the_job_to_itself() {
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let (begun, is_begun) = std::sync::mpsc::channel();
     let (done, is_done) = std::sync::mpsc::channel();
     let target = spawn(move || {
         unblock(move || {
+            begun.send(()).unwrap();
             let _ = receiver.recv();
             done.send(()).unwrap();
         });
     });
     yield_now();
+    is_begun.recv().unwrap();
     target.kill();
     assert!(target.is_finished());
     assert_nothing_is_registered();

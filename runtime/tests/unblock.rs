@@ -99,17 +99,20 @@ fn a_thousand_at_once_all_get_their_own_result() {
 #[test]
 fn fault_21_the_late_answer_for_a_killed_one_wakes_nobody_else() {
     let gate = Arc::new(Barrier::new(6));
+    let (begun, is_begun) = mpsc::channel();
     let killed: Vec<GreenThread<()>> = (0..5)
         .map(|_| {
-            let gate = Arc::clone(&gate);
+            let (gate, begun) = (Arc::clone(&gate), begun.clone());
             spawn(move || {
                 unblock(move || {
+                    begun.send(()).unwrap();
                     gate.wait();
                 });
             })
         })
         .collect();
     yield_now();
+    assert_eq!(is_begun.iter().take(5).count(), 5);
     for thread in &killed {
         thread.kill();
         assert!(thread.is_finished());
@@ -144,9 +147,11 @@ fn fault_40_a_result_that_panics_in_its_drop_does_not_use_up_the_pool() {
     let _watchdog = Watchdog::new("the pool has lost its OS threads");
     for _ in 0..MANY {
         let (sender, receiver) = mpsc::channel::<()>();
+        let (begun, is_begun) = mpsc::channel();
         let (gone, is_gone) = mpsc::channel();
-        let left = timeout(Duration::from_micros(100), move || {
+        let leaves = spawn(move || {
             drop(unblock(move || {
+                begun.send(()).unwrap();
                 let _ = receiver.recv();
                 OnDrop(move || {
                     gone.send(()).unwrap();
@@ -154,7 +159,9 @@ fn fault_40_a_result_that_panics_in_its_drop_does_not_use_up_the_pool() {
                 })
             }));
         });
-        assert!(left.is_err());
+        yield_now();
+        is_begun.recv().unwrap();
+        leaves.kill();
         drop(sender);
         is_gone.recv().unwrap();
     }
@@ -216,9 +223,10 @@ fn fault_06_while_its_caller_unwinds_the_job_runs_in_place() {
     assert!(same.get());
 }
 
-/// A job that nobody waits for any more still runs to its end, and its captures are dropped once.
+/// A job that has begun runs to its end though nobody waits for it any more, and its captures are dropped
+/// once.
 #[test]
-fn the_job_of_a_killed_one_ends_by_itself() {
+fn the_begun_job_of_a_killed_one_ends_by_itself() {
     struct Counted(Arc<AtomicUsize>);
 
     impl Drop for Counted {
@@ -228,24 +236,59 @@ fn the_job_of_a_killed_one_ends_by_itself() {
     }
 
     let dropped = Arc::new(AtomicUsize::new(0));
+    let (begun, is_begun) = mpsc::channel();
+    let (go, may_go) = mpsc::channel();
     let (done, is_done) = mpsc::channel();
     let target = spawn({
         let counted = Counted(Arc::clone(&dropped));
         move || {
             unblock(move || {
+                begun.send(()).unwrap();
+                may_go.recv().unwrap();
                 drop(counted);
                 done.send(()).unwrap();
+                panic!("nobody waits for this");
             });
         }
     });
     yield_now();
+    is_begun.recv_timeout(HOUR).unwrap();
     target.kill();
+    assert!(target.is_finished());
+    assert_eq!(dropped.load(Ordering::SeqCst), 0);
+    go.send(()).unwrap();
     is_done.recv_timeout(HOUR).unwrap();
     assert_eq!(dropped.load(Ordering::SeqCst), 1);
-    // Its panic has nobody to go to, and harms nobody.
-    let target = spawn(|| unblock(|| panic!("nobody waits for this")));
-    yield_now();
-    target.kill();
+    // Its panic had nobody to go to, and harmed nobody.
     let caught = catch_unwind(AssertUnwindSafe(|| unblock(|| 9)));
     assert_eq!(caught.unwrap(), 9);
+}
+
+/// Semantics E 74: a timeout comes while its green thread waits for a job.
+#[test]
+fn a_timeout_ends_the_wait_for_a_job_and_leaves_the_job_alone() {
+    let (begun, is_begun) = mpsc::channel();
+    let (go, may_go) = mpsc::channel::<()>();
+    let (done, is_done) = mpsc::channel();
+    let late = timeout(Duration::from_millis(20), || {
+        unblock(move || {
+            begun.send(()).unwrap();
+            may_go.recv().unwrap();
+            done.send("done").unwrap();
+        });
+    });
+    assert!(late.is_err());
+    // Where the machine was too slow for the job to begin, it was dropped.
+    if is_begun.recv().is_ok() {
+        go.send(()).unwrap();
+        assert_eq!(is_done.recv(), Ok("done"));
+    }
+    assert_nothing_is_registered();
+}
+
+/// Semantics E 99: a timeout within the job is the job's own, and comes back as its result.
+#[test]
+fn a_timeout_of_the_job_comes_back_as_its_result() {
+    let slow = unblock(|| timeout(Duration::from_millis(1), || evy_runtime::sleep(HOUR)));
+    assert!(slow.is_err());
 }

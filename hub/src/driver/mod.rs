@@ -4,16 +4,19 @@
 //! knows keys and readiness and nothing else. Linux uses [`epoll`]; every other system uses
 //! [`portable`], which Linux takes too under `EVY_DRIVER=polling`, so that the same tests cover it.
 //!
-//! Registering and deregistering are allowed from any thread; waiting is the hub's alone.
+//! Registering and deregistering are allowed from any thread; waiting is the hub's alone. In a process
+//! that was forked since, a driver does nothing any more: see [`fork`](crate::fork).
 
 #[cfg(target_os = "linux")]
 mod epoll;
 mod portable;
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use crate::fork::{self, Generation};
 use crate::{Readiness, SourceKey};
 
 #[cfg(target_os = "linux")]
@@ -31,7 +34,15 @@ pub(crate) enum Mode {
 
 /// The driver of one hub, chosen when the hub is made.
 #[derive(Debug)]
-pub(crate) enum Driver {
+pub(crate) struct Driver {
+    /// Dropped only in the process that made it: the drop of polling's `Poller` takes its own descriptors
+    /// out of the epoll instance, which the parent shares.
+    system: ManuallyDrop<System>,
+    made_in: Generation,
+}
+
+#[derive(Debug)]
+enum System {
     #[cfg(target_os = "linux")]
     Epoll(Epoll),
     Portable(Portable),
@@ -42,26 +53,47 @@ impl Driver {
     pub(crate) fn new() -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if std::env::var_os("EVY_DRIVER").is_none_or(|name| name != "polling") {
-            return Ok(Self::Epoll(Epoll::new()?));
+            return Self::on(System::Epoll(Epoll::new()?));
         }
-        Ok(Self::Portable(Portable::new()?))
+        Self::on(System::Portable(Portable::new()?))
+    }
+
+    fn on(system: System) -> io::Result<Self> {
+        fork::COUNT.install()?;
+        Ok(Self { system: ManuallyDrop::new(system), made_in: Generation::current() })
     }
 
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
-        vec![
+        let systems = [
             #[cfg(target_os = "linux")]
-            Self::Epoll(Epoll::new().expect("an epoll driver")),
-            Self::Portable(Portable::new().expect("a portable driver")),
-        ]
+            System::Epoll(Epoll::new().expect("an epoll driver")),
+            System::Portable(Portable::new().expect("a portable driver")),
+        ];
+        systems.into_iter().map(|system| Self::on(system).expect("memory")).collect()
+    }
+
+    /// Whether this process was forked since.
+    #[inline]
+    pub(crate) fn is_of_parent(&self) -> bool {
+        self.made_in.is_over()
+    }
+
+    /// For what must not be done to a hub of the parent.
+    fn own(&self) -> io::Result<&System> {
+        if self.is_of_parent() {
+            let text = "this hub is one of the process that this one was forked from";
+            return Err(io::Error::other(text));
+        }
+        Ok(&self.system)
     }
 
     /// An empty buffer for [`wait`](Self::wait).
     pub(crate) fn buffer(&self) -> Buffer {
-        match self {
+        match &*self.system {
             #[cfg(target_os = "linux")]
-            Self::Epoll(_) => Buffer::Epoll(epoll::Events::new()),
-            Self::Portable(_) => Buffer::Portable(portable::events()),
+            System::Epoll(_) => Buffer::Epoll(epoll::Events::new()),
+            System::Portable(_) => Buffer::Portable(portable::events()),
         }
     }
 
@@ -73,10 +105,10 @@ impl Driver {
         interest: Readiness,
         mode: Mode,
     ) -> io::Result<()> {
-        match self {
+        match self.own()? {
             #[cfg(target_os = "linux")]
-            Self::Epoll(driver) => driver.add(fd, key, interest, mode),
-            Self::Portable(driver) => driver.add(fd, key, interest, mode),
+            System::Epoll(driver) => driver.add(fd, key, interest, mode),
+            System::Portable(driver) => driver.add(fd, key, interest, mode),
         }
     }
 
@@ -88,29 +120,31 @@ impl Driver {
         interest: Readiness,
         mode: Mode,
     ) -> io::Result<()> {
-        match self {
+        match self.own()? {
             #[cfg(target_os = "linux")]
-            Self::Epoll(driver) => driver.modify(fd, key, interest, mode),
-            Self::Portable(driver) => driver.modify(fd, key, interest, mode),
+            System::Epoll(driver) => driver.modify(fd, key, interest, mode),
+            System::Portable(driver) => driver.modify(fd, key, interest, mode),
         }
     }
 
     /// Ends the registration of `fd`. An `fd` that is not registered is no error.
     pub(crate) fn delete(&self, fd: RawFd) {
-        match self {
+        match self.own() {
             #[cfg(target_os = "linux")]
-            Self::Epoll(driver) => driver.delete(fd),
-            Self::Portable(driver) => driver.delete(fd),
+            Ok(System::Epoll(driver)) => driver.delete(fd),
+            Ok(System::Portable(driver)) => driver.delete(fd),
+            // The parent's registration stays.
+            Err(_) => {}
         }
     }
 
     /// Fills `buffer` with the events that are there, waiting for the first one up to `timeout`
     /// (`None`: for ever). A wake from another thread or a signal may end the wait with no event.
     pub(crate) fn wait(&self, buffer: &mut Buffer, timeout: Option<Duration>) -> io::Result<()> {
-        match (self, buffer) {
+        match (self.own()?, buffer) {
             #[cfg(target_os = "linux")]
-            (Self::Epoll(driver), Buffer::Epoll(events)) => driver.wait(events, timeout),
-            (Self::Portable(driver), Buffer::Portable(events)) => driver.wait(events, timeout),
+            (System::Epoll(driver), Buffer::Epoll(events)) => driver.wait(events, timeout),
+            (System::Portable(driver), Buffer::Portable(events)) => driver.wait(events, timeout),
             #[cfg(target_os = "linux")]
             _ => unreachable!("a buffer is only used with the driver that made it"),
         }
@@ -118,10 +152,20 @@ impl Driver {
 
     /// Ends the hub's wait, or its next one.
     pub(crate) fn wake(&self) {
-        match self {
+        match self.own() {
             #[cfg(target_os = "linux")]
-            Self::Epoll(driver) => driver.wake(),
-            Self::Portable(driver) => driver.wake(),
+            Ok(System::Epoll(driver)) => driver.wake(),
+            Ok(System::Portable(driver)) => driver.wake(),
+            Err(_) => {}
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if !self.is_of_parent() {
+            // SAFETY: nobody uses the driver after its drop.
+            unsafe { ManuallyDrop::drop(&mut self.system) };
         }
     }
 }
