@@ -7,9 +7,9 @@
 pub use evy_green_net::{StopServe, connect, is_shortage, listen, serve};
 pub use evy_pool::{GreenPile, GreenPool, Imap};
 pub use evy_runtime::{
-    Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, current, green_local,
-    join_all, kill, kill_all, resume_unwind, sleep, spawn, spawn_after, spawn_after_local, spawn_n,
-    timeout, unblock, wait_readable, wait_writable, yield_now,
+    Alarm, Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, block_on,
+    current, green_local, join_all, kill, kill_all, resume_unwind, sleep, spawn, spawn_after,
+    spawn_after_local, spawn_n, timeout, unblock, wait_readable, wait_writable, yield_now,
 };
 
 /// Sockets: `std::net`'s, but that their calls park the green thread.
@@ -20,6 +20,13 @@ pub mod net {
 /// Copying between green sockets.
 pub mod io {
     pub use evy_green_net::{GreenRead, GreenWrite, copy};
+}
+
+/// Green sockets for async crates: `AsyncRead` and `AsyncWrite` of the futures crates and of tokio, and
+/// what hyper asks of a runtime, each by the feature of its name.
+#[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+pub mod adapt {
+    pub use evy_green_net::adapt::*;
 }
 
 /// Adapters for crates that others wrote: the same in all respects, but that they use green sockets.

@@ -148,7 +148,7 @@ fn another_green_thread_wakes_it() {
     waiter.wait().unwrap();
     // And the other way round, on the OS thread's own stack.
     let flag = Flag::default();
-    spawn({
+    evy_runtime::spawn_n({
         let flag = flag.clone();
         move || flag.set()
     });
@@ -490,9 +490,6 @@ fn fault_30_the_last_waker_goes() {
         let other = std::thread::spawn({
             let flag = flag.clone();
             move || {
-                while waits && !flag.has_waiter() {
-                    std::hint::spin_loop();
-                }
                 while !flag.has_waiter() {
                     std::hint::spin_loop();
                 }
@@ -533,7 +530,7 @@ fn fault_30_the_last_waker_goes() {
     }
     // A green thread of this OS thread has it, and drops it.
     let flag = Flag::default();
-    spawn({
+    evy_runtime::spawn_n({
         let flag = flag.clone();
         move || flag.forget_waiter()
     });
@@ -646,7 +643,7 @@ fn futures_with_wakers_of_their_own_are_polled_when_those_are_called() {
     for (n, flag) in flags.into_iter().enumerate() {
         match n % 3 {
             0 => flag.set(),
-            1 => _ = spawn(move || flag.set()),
+            1 => evy_runtime::spawn_n(move || flag.set()),
             _ => _ = std::thread::spawn(move || flag.set()),
         }
     }
