@@ -199,7 +199,10 @@ fn fault_21_a_storm_of_wakes_from_four_os_threads() {
                     match (waker, (round + n) % 3) {
                         (Some(waker), 0) => waker.wake(),
                         (Some(waker), 1) => waker.wake_by_ref(),
-                        (Some(waker), _) => waker.clone().wake(),
+                        (Some(waker), _) => {
+                            drop(waker.clone());
+                            waker.wake();
+                        }
                         (None, _) => {}
                     }
                 }
@@ -494,7 +497,7 @@ fn fault_30_the_last_waker_goes() {
                     std::hint::spin_loop();
                 }
                 if waits {
-                    std::thread::sleep(Duration::from_millis(5));
+                    util::pause(Duration::from_millis(5));
                 }
                 flag.forget_waiter();
             }
@@ -549,7 +552,7 @@ fn fault_30_a_waker_elsewhere_is_no_deadlock() {
             while !flag.has_waiter() {
                 std::hint::spin_loop();
             }
-            std::thread::sleep(Duration::from_millis(20));
+            util::pause(Duration::from_millis(20));
             flag.set();
         }
     });
@@ -577,10 +580,13 @@ impl Wake for Member {
     }
 }
 
+/// A member, its waker, and its future until that has ended.
+type Running<F> = (Arc<Member>, Waker, Option<Pin<Box<F>>>);
+
 /// What `FuturesUnordered` is: many futures, each with a waker of its own, polled only when that was
 /// called.
 struct Crowd<F> {
-    members: Vec<(Arc<Member>, Waker, Option<Pin<Box<F>>>)>,
+    members: Vec<Running<F>>,
     line: Arc<Mutex<VecDeque<usize>>>,
     crowd: Arc<Mutex<Option<Waker>>>,
     polls: usize,
@@ -656,7 +662,7 @@ fn futures_with_wakers_of_their_own_are_polled_when_those_are_called() {
 /// The alarm's waker is not `block_on`'s, so the loop may not call it.
 #[test]
 fn wakers_of_others_are_called_on_a_green_thread() {
-    struct Parks(Flag, Mutex<Option<Waker>>);
+    struct Parks(Flag);
 
     impl Wake for Parks {
         fn wake(self: Arc<Self>) {
@@ -669,7 +675,7 @@ fn wakers_of_others_are_called_on_a_green_thread() {
 
     for _ in 0..3 {
         let flag = Flag::default();
-        let waker = Waker::from(Arc::new(Parks(flag.clone(), Mutex::default())));
+        let waker = Waker::from(Arc::new(Parks(flag.clone())));
         let mut alarm = pin!(Alarm::after(Duration::from_millis(1)));
         assert!(alarm.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         block_on(flag.wait());
@@ -696,13 +702,24 @@ fn an_alarm_is_not_early_and_rings_once_for_each_reset() {
 }
 
 #[test]
+fn an_alarm_whose_time_has_passed_is_ready_at_once() {
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(pin!(Alarm::after(Duration::ZERO)).poll(&mut context).is_ready());
+    let passed = Instant::now();
+    // A turn of the hub.
+    sleep(Duration::from_nanos(1));
+    assert!(pin!(Alarm::at(passed)).poll(&mut context).is_ready());
+    assert_nothing_is_registered();
+}
+
+#[test]
 fn an_alarm_that_is_reset_or_dropped_while_it_waits_leaves_nothing_behind() {
     let mut context = Context::from_waker(Waker::noop());
     let mut alarm = Alarm::after(HOUR);
     assert!(pin!(&mut alarm).poll(&mut context).is_pending());
     assert!(pin!(&mut alarm).poll(&mut context).is_pending());
     alarm.reset(Instant::now());
-    assert!(pin!(&mut alarm).poll(&mut context).is_ready());
+    block_on(&mut alarm);
     alarm.reset(Instant::now() + HOUR);
     assert!(pin!(&mut alarm).poll(&mut context).is_pending());
     drop(alarm);

@@ -330,7 +330,7 @@ fn the_green_thread_that_polled_a_future_may_then_block() {
     let poll = stream.poll_read(&mut Context::from_waker(&waker), &mut [0; 8]);
     assert!(poll.is_pending());
     drop(waker);
-    spawn(move || {
+    evy_runtime::spawn_n(move || {
         settle();
         peer.write_all(b"hello").unwrap();
     });
@@ -838,7 +838,7 @@ fn fault_30_a_stake_that_waits_is_no_deadlock() {
     let _watchdog = Watchdog::new("a deadlock was not seen");
     let (mut stream, mut peer) = pair();
     let other = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(10));
+        util::pause(Duration::from_millis(10));
         peer.write_all(b"x").unwrap();
         peer
     });
