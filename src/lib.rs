@@ -10,10 +10,11 @@ pub use evy_green_os::signal;
 pub use evy_green_os::{fs, pipe, process};
 pub use evy_pool::{GreenPile, GreenPool, Imap};
 pub use evy_runtime::{
-    Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, Remote, RemoteThread,
-    Scope, ScopedGreenThread, SwitchHook, add_switch_hook, current, green_local, join_all, kill,
-    kill_all, nursery, resume_unwind, scope, sleep, spawn, spawn_after, spawn_after_local, spawn_n,
-    threadpool, timeout, unblock, wait_readable, wait_writable, yield_now,
+    Alarm, Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, Remote,
+    RemoteThread, Scope, ScopedGreenThread, SwitchHook, add_switch_hook, block_on, current,
+    green_local, join_all, kill, kill_all, nursery, resume_unwind, scope, sleep, spawn,
+    spawn_after, spawn_after_local, spawn_n, threadpool, timeout, unblock, wait_readable,
+    wait_writable, yield_now,
 };
 
 /// Several hubs in one process, for more than one core.
@@ -30,6 +31,13 @@ pub mod net {
 /// Copying between green sockets.
 pub mod io {
     pub use evy_green_net::{GreenRead, GreenWrite, copy};
+}
+
+/// Green sockets for async crates: `AsyncRead` and `AsyncWrite` of the futures crates and of tokio, and
+/// what hyper asks of a runtime, each by the feature of its name.
+#[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+pub mod adapt {
+    pub use evy_green_net::adapt::*;
 }
 
 /// Adapters for crates that others wrote: the same in all respects, but that they use green sockets.

@@ -100,5 +100,69 @@ pub(crate) fn operations() -> Vec<(&'static str, u64)> {
     counts.push(("timeout that is not needed", count(in_time)));
     let waiting = || here.wait(TURN, Some(Duration::from_nanos(100)), || ());
     counts.push(("wait that times out", count(waiting)));
+    counts.extend(futures());
+    counts
+}
+
+/// The same for futures.
+fn futures() -> Vec<(&'static str, u64)> {
+    use evy::{Alarm, block_on, spawn};
+    use evy_runtime::io::{Direction, GreenFd, Interest};
+    use std::cell::RefCell;
+    use std::future::{poll_fn, ready};
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::rc::Rc;
+    use std::task::{Poll, Waker};
+    use std::time::Duration;
+
+    let mut counts = vec![("block_on of what is ready", count(|| block_on(ready(7))))];
+
+    // Each leaves its waker for the other and waits until that was called.
+    let seat: Rc<RefCell<Option<Waker>>> = Rc::default();
+    let swap = |seat: Rc<RefCell<Option<Waker>>>| {
+        let mut left = false;
+        poll_fn(move |context| {
+            if std::mem::replace(&mut left, true) {
+                return Poll::Ready(());
+            }
+            let other = seat.replace(Some(context.waker().clone()));
+            if let Some(other) = other {
+                other.wake();
+            }
+            Poll::Pending
+        })
+    };
+    let partner = spawn({
+        let seat = Rc::clone(&seat);
+        move || {
+            loop {
+                block_on(swap(Rc::clone(&seat)));
+            }
+        }
+    });
+    evy::yield_now();
+    counts.push(("futures that wake each other", count(|| block_on(swap(Rc::clone(&seat))))));
+    partner.kill();
+
+    let alarm = || block_on(Alarm::after(Duration::from_nanos(100)));
+    counts.push(("alarm", count(alarm)));
+
+    let (ours, mut theirs) = UnixStream::pair().expect("two descriptors");
+    ours.set_nonblocking(true).expect("it is a socket");
+    let fd = GreenFd::new(ours.try_clone().expect("a descriptor").into());
+    let mut interest = Interest::new();
+    let mut read_that_waits = || {
+        let mut sent = false;
+        block_on(poll_fn(|context| {
+            let poll =
+                interest.poll_call(context, &fd, Direction::Read, |_| (&ours).read(&mut [0; 8]));
+            if !std::mem::replace(&mut sent, true) {
+                theirs.write_all(b"x").expect("there is room");
+            }
+            poll
+        }))
+    };
+    counts.push(("read by a future that waits", count(|| read_that_waits().expect("it reads"))));
     counts
 }

@@ -85,6 +85,12 @@ impl GreenIo {
         });
     }
 
+    /// The descriptor, for futures.
+    #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+    pub(crate) fn green_fd(&self) -> &GreenFd {
+        &self.fd
+    }
+
     fn attempt(&self, direction: Direction) -> Attempt {
         Attempt { timeout: self.timeout(direction), ..Attempt::new(direction) }
     }

@@ -12,6 +12,8 @@
 //! ```
 #![doc(test(attr(deny(warnings))))]
 
+#[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+pub mod adapt;
 mod connect;
 mod copy;
 mod green_io;

@@ -37,6 +37,18 @@ impl Clock {
         nanoseconds(self.origin.elapsed())
     }
 
+    /// Reads the clock and returns that time as the rest of the program knows it.
+    ///
+    /// ```
+    /// let clock = evy_hub::Hub::new()?.clock();
+    /// let reading = clock.read();
+    /// assert!(clock.at(clock.instant()) >= reading);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn instant(&self) -> Instant {
+        self.origin + Duration::from_nanos(self.read())
+    }
+
     /// What the clock reads at `instant`; 0 if that is before the hub was made.
     ///
     /// ```

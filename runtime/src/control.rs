@@ -245,8 +245,8 @@ impl Deref for Thread {
 }
 
 impl Thread {
-    /// The word by which the hub knows this green thread. `Head`s are aligned, so bit 0 is free: it
-    /// tells a timeout frame from a green thread.
+    /// The word by which the hub knows this green thread. `Head`s are aligned, so bits 0 and 1 are free:
+    /// they tell a timeout frame and a bell from a green thread.
     #[inline]
     pub(crate) fn owner(self) -> Owner {
         Owner(self.0.addr())

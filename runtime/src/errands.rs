@@ -45,8 +45,11 @@ impl Errands {
         self.inbox.get_or_init(|| Arc::new(Inbox::new(Arc::clone(scheduler.remote()))))
     }
 
-    /// Whether somebody could send a closure, or has.
+    /// Whether somebody could send a closure, or has, or a waker is still to be called.
     pub(crate) fn can_come(&self) -> bool {
+        if !self.due.borrow().is_empty() {
+            return true;
+        }
         // In this order: the last one may send something and go in between.
         self.inbox.get().is_some_and(|inbox| Arc::strong_count(inbox) > 1 || !inbox.is_empty())
     }

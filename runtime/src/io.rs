@@ -26,8 +26,10 @@ use std::time::{Duration, Instant};
 pub use evy_hub::{Company, Direction};
 use evy_hub::{Owner, Readiness, Remote, SourceKey};
 
+use crate::bells;
 use crate::control::{Thread, Wake};
 use crate::deadlock;
+pub use crate::interest::Interest;
 use crate::park::{Reason, park_until};
 use crate::scheduler::{Scheduler, Unwinding, current_scheduler, scheduler, try_scheduler};
 use crate::select::Selection;
@@ -102,7 +104,7 @@ impl Attempt {
 }
 
 /// What is known of a descriptor before a call.
-enum Known {
+pub(crate) enum Known {
     /// This is the owner hub.
     Here(SourceKey),
     /// Nobody had to wait for it yet.
@@ -299,7 +301,7 @@ impl GreenFd {
     }
 
     #[inline]
-    fn known_to(&self, scheduler: &Scheduler) -> Known {
+    pub(crate) fn known_to(&self, scheduler: &Scheduler) -> Known {
         match self.registration.get() {
             None => Known::Unregistered,
             Some(registration) => {
@@ -312,7 +314,7 @@ impl GreenFd {
     /// Registers with this OS thread's hub, for good. The direction that just would have blocked
     /// starts as not ready: the registration itself makes the OS report what is.
     #[cold]
-    fn register(&self, scheduler: &Scheduler, blocked: Direction) -> io::Result<()> {
+    pub(crate) fn register(&self, scheduler: &Scheduler, blocked: Direction) -> io::Result<()> {
         let mut hub = scheduler.hub.borrow_mut();
         let key = hub.register(self.as_fd())?;
         hub.set_readiness(key, Readiness::READABLE | Readiness::WRITABLE);
@@ -341,9 +343,7 @@ impl GreenFd {
         let place = match turn.place.take() {
             Some(place) => place,
             None => {
-                let waiting =
-                    scheduler.hub.borrow_mut().wait(key, direction, thread.owner(), company);
-                waiting.map_err(|busy| already_waiting(busy.holder, thread, direction))?;
+                stand_in_line(scheduler, thread, key, turn.attempt)?;
                 Place { scheduler, key, direction, thread }
             }
         };
@@ -397,9 +397,28 @@ impl Turn<'_> {
     }
 }
 
+/// Enters the line, if nobody stands in the way of it.
+#[inline]
+fn stand_in_line(
+    scheduler: &Scheduler,
+    thread: Thread,
+    key: SourceKey,
+    attempt: Attempt,
+) -> io::Result<()> {
+    let Attempt { direction, company, .. } = attempt;
+    loop {
+        let waiting = scheduler.hub.borrow_mut().wait(key, direction, thread.owner(), company);
+        let Err(busy) = waiting else { return Ok(()) };
+        if !scheduler.bells.give_way(scheduler, busy.holder, thread) {
+            let second = deadlock::describe(thread);
+            return Err(already_waiting(scheduler, busy.holder, &second, direction));
+        }
+    }
+}
+
 /// Somebody has left the line: what is ready may have been meant for him, so the next is told.
 #[inline]
-fn invite_next(scheduler: &Scheduler, key: SourceKey, direction: Direction) {
+pub(crate) fn invite_next(scheduler: &Scheduler, key: SourceKey, direction: Direction) {
     let hub = scheduler.hub.borrow();
     if hub.first_waiter(key, direction).is_some() && hub.readiness(key).intersects(direction.bit())
     {
@@ -410,16 +429,16 @@ fn invite_next(scheduler: &Scheduler, key: SourceKey, direction: Direction) {
 
 fn wake_first(scheduler: &Scheduler, key: SourceKey, direction: Direction) {
     let first = scheduler.hub.borrow().first_waiter(key, direction);
-    if let Some(Owner(owner)) = first {
-        // SAFETY: whoever waits leaves the line before it goes on.
-        scheduler.wake(unsafe { Thread::from_owner(owner) }, Wake::Run);
+    if let Some(owner) = first {
+        scheduler.wake_owner(owner);
+        scheduler.bells.tidy(scheduler);
     }
 }
 
 /// Puts the bit back as the result of the call tells; `None`: it would have blocked, or has to be
 /// made again.
 #[inline]
-fn settle<T>(
+pub(crate) fn settle<T>(
     scheduler: &Scheduler,
     key: SourceKey,
     bit: Readiness,
@@ -500,15 +519,24 @@ impl fmt::Debug for GreenFd {
     }
 }
 
-fn closed() -> io::Error {
+pub(crate) fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "this socket was closed by a green thread")
 }
 
+/// `second` is who comes to where `holder` waits.
 #[cold]
-fn already_waiting(holder: Owner, thread: Thread, direction: Direction) -> io::Error {
-    // SAFETY: whoever waits leaves the line before it goes on.
-    let holder = unsafe { Thread::from_owner(holder.0) };
-    let (first, second) = (deadlock::describe(holder), deadlock::describe(thread));
+pub(crate) fn already_waiting(
+    scheduler: &Scheduler,
+    holder: Owner,
+    second: &str,
+    direction: Direction,
+) -> io::Error {
+    let first = if bells::is_bell(holder) {
+        scheduler.bells.describe(scheduler, holder)
+    } else {
+        // SAFETY: whoever waits leaves the line before it goes on.
+        deadlock::describe(unsafe { Thread::from_owner(holder.0) })
+    };
     let what = match direction {
         Direction::Read => "read from",
         Direction::Write => "write to",

@@ -16,6 +16,9 @@ compile_error!(
     "evy needs panic = \"unwind\": kills and timeouts are unwinds, and a panic ends one green thread"
 );
 
+mod alarm;
+mod bells;
+mod block_on;
 mod control;
 pub mod cores;
 mod deadlock;
@@ -23,6 +26,7 @@ mod errands;
 mod fork;
 mod green_thread;
 mod hand_over;
+mod interest;
 pub mod io;
 mod kill;
 mod local;
@@ -46,6 +50,8 @@ mod unblock;
 mod unpark;
 mod wait_list;
 
+pub use alarm::Alarm;
+pub use block_on::block_on;
 pub use green_thread::{Died, GreenThread, GreenThreadId, current, join_all};
 pub use hand_over::{HandOver, Untaken};
 pub use io::{wait_readable, wait_writable};

@@ -29,6 +29,8 @@ use std::thread::panicking;
 use corosensei::CoroutineResult;
 use evy_hub::{Clock, Due, Hub, Owner, Remote};
 
+use crate::bells::{self, Bells};
+use crate::block_on::Signals;
 use crate::control::{Blocks, Head, Orders, State, Thread, Wake};
 use crate::errands::{ERRAND, Errands};
 use crate::ready_queue::{ReadyQueue, stack_top};
@@ -76,6 +78,10 @@ pub(crate) struct Scheduler {
     pub(crate) hooks: SwitchHooks,
     /// It is one of the process that this one was forked from.
     left: Cell<bool>,
+    /// The wakers of futures that this OS thread's green threads run.
+    pub(crate) signals: Signals,
+    /// What futures wait for.
+    pub(crate) bells: Bells,
     /// The side of the hub that other OS threads have.
     remote: Arc<Remote>,
     /// The OS thread's own stack, as a green thread. Never moved: the scheduler is boxed.
@@ -136,6 +142,8 @@ impl Drop for End {
             // Green threads still live, or handles to ended ones. To unwind them here would let
             // them use thread-locals that are gone (FAULTS S3); they are leaked, stacks and all.
             Box::leak(scheduler).hub.borrow().remote().end();
+        } else {
+            scheduler.bells.end();
         }
     }
 }
@@ -225,6 +233,8 @@ impl Scheduler {
             errands: Errands::new(),
             hooks: SwitchHooks::default(),
             left: Cell::new(false),
+            signals: Signals::default(),
+            bells: Bells::new(),
             main,
         }
     }
@@ -396,6 +406,8 @@ impl Scheduler {
         let mut hub = self.hub.borrow_mut();
         let result = hub.turn(block, &mut |due| self.deliver_due(due));
         self.now.set(hub.now());
+        drop(hub);
+        self.bells.tidy(self);
         if let Err(error) = result {
             // The OS refuses to wait: no call can make progress any more.
             panic!("the hub cannot wait for events: {error}");
@@ -404,17 +416,30 @@ impl Scheduler {
 
     fn deliver_due(&self, due: Due) {
         match due {
-            // SAFETY: owners are made from green threads that wait, and whoever waits takes its
-            // owner out of the hub before it goes on.
-            Due::Ready(Owner(owner)) => self.wake(unsafe { Thread::from_owner(owner) }, Wake::Run),
+            Due::Ready(owner) => self.wake_owner(owner),
             Due::Deadline(Owner(owner)) if time::is_frame(owner) => time::frame_is_due(self, owner),
+            Due::Deadline(owner) if bells::is_bell(owner) => self.bells.ring(self, owner),
             Due::Deadline(Owner(owner)) => {
-                // SAFETY: as above; a deadline is cancelled before its green thread goes on.
+                // SAFETY: owners are made from green threads that wait, and whoever waits takes its
+                // owner out of the hub before it goes on.
                 self.wake(unsafe { Thread::from_owner(owner) }, Wake::Deadline);
             }
             Due::Remote(ERRAND) => self.run_errands(),
+            Due::Remote(word) if self.signals.take_message(self, word) => {}
+            Due::Remote(word) if self.bells.take_message(word) => {}
             Due::Remote(number) => wake_by_number(self, number),
         }
+    }
+
+    /// The descriptor that `owner` waits for is ready. Where that is a bell, [`Bells::tidy`] follows.
+    #[inline(always)]
+    pub(crate) fn wake_owner(&self, owner: Owner) {
+        if bells::is_bell(owner) {
+            return self.bells.ring(self, owner);
+        }
+        // SAFETY: owners are made from green threads that wait, and whoever waits takes its owner out of
+        // the hub before it goes on.
+        self.wake(unsafe { Thread::from_owner(owner.0) }, Wake::Run);
     }
 
     /// Whether the OS thread's own stack is parked for ever: nothing runs, nobody waits for a descriptor
@@ -425,6 +450,7 @@ impl Scheduler {
             && hub.waiting() == 0
             && hub.deadlines() == 0
             && !self.errands.can_come()
+            && !self.signals.can_come()
             && !self.tickets.borrow().values().any(Entry::can_be_woken)
     }
 
@@ -482,6 +508,25 @@ impl Scheduler {
             self.operations.set(0);
             self.yield_current();
         }
+    }
+
+    /// Counts an I/O call that a future is about to make, and whether it may: not where the current green
+    /// thread has done its share since it was switched to. It is the future's to see to it that it yields.
+    #[inline(always)]
+    pub(crate) fn may_operate(&self) -> bool {
+        let operations = self.operations.get();
+        if operations >= OPERATIONS {
+            return false;
+        }
+        self.operations.set(operations + 1);
+        self.ticks.set(self.ticks.get() + IO_TICKS);
+        true
+    }
+
+    /// Lets the current green thread do as many I/O calls again.
+    #[inline(always)]
+    pub(crate) fn renew_operations(&self) {
+        self.operations.set(0);
     }
 
     /// Whether `thread`, which runs, is in the middle of unwinding.

@@ -20,6 +20,17 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(count)
 }
 
+/// [`recv`] into memory that need not be initialised: returns how many bytes at its beginning are now.
+#[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+#[inline]
+pub(crate) fn recv_uninit(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [std::mem::MaybeUninit<u8>],
+) -> io::Result<usize> {
+    let ((initialised, _), _) = rustix::net::recv(fd, buffer, RecvFlags::empty())?;
+    Ok(initialised.len())
+}
+
 /// Reads what is there and leaves it there.
 pub(crate) fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let (count, _) = rustix::net::recv(fd, buffer, RecvFlags::PEEK)?;

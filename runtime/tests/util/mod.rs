@@ -117,6 +117,12 @@ pub fn assert_nothing_is_registered() {
     assert!(line.is_empty());
 }
 
+/// Lets an OS thread without green threads wait for a moment.
+#[expect(clippy::disallowed_methods, reason = "there are no green threads on this OS thread")]
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
 /// Ends the process when a test hangs: a hub that is stuck cannot tell by itself.
 pub struct Watchdog(#[expect(dead_code, reason = "its drop ends the watch")] Sender<()>);
 
