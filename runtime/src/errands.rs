@@ -47,8 +47,7 @@ impl Errands {
 
     /// Whether somebody could send a closure, or has.
     pub(crate) fn can_come(&self) -> bool {
-        // In this order: the last one may send something and go in between.
-        self.inbox.get().is_some_and(|inbox| Arc::strong_count(inbox) > 1 || !inbox.is_empty())
+        self.inbox.get().is_some_and(|inbox| inbox.can_come())
     }
 
     /// Has `waker` called soon. For the loop, which must not call it.

@@ -35,6 +35,7 @@ mod select;
 mod spawn;
 mod stack;
 mod time;
+mod token;
 mod unblock;
 mod unpark;
 mod wait_list;
