@@ -125,9 +125,11 @@ impl Clone for Remote {
 impl Drop for Remote {
     fn drop(&mut self) {
         // A release, so that a hub that sees the last one gone sees what it has sent. It is told, for
-        // now its wait may be a deadlock.
-        if self.inbox.remotes.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.inbox.tell();
+        // now its wait may be a deadlock; here it will look by itself.
+        if self.inbox.remotes.fetch_sub(1, Ordering::AcqRel) == 1
+            && this_hub(&self.inbox.hub).is_none()
+        {
+            self.inbox.hub.wake(ERRAND);
         }
     }
 }
@@ -319,15 +321,10 @@ impl Inbox {
         // Behind others it needs no word: the hub has been told of them, or is at work on them.
         if jobs.len() == 1 {
             drop(jobs);
-            self.tell();
-        }
-    }
-
-    /// Has the hub look at what there is.
-    fn tell(&self) {
-        match this_hub(&self.hub) {
-            Some(scheduler) => scheduler.run_errands(),
-            None => self.hub.wake(ERRAND),
+            match this_hub(&self.hub) {
+                Some(scheduler) => scheduler.run_errands(),
+                None => self.hub.wake(ERRAND),
+            }
         }
     }
 
