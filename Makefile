@@ -7,7 +7,7 @@ ADDR ?= 127.0.0.1:6000
 # All but `tracing`, under which every park takes its slow path: that one is tested by itself.
 FEATURES := evy/futures,evy/hyper,evy/patched,evy/tokio
 
-.PHONY: help test test-release acceptance check fmt fix lint layers doc bench bench-peers run dev asan valgrind audit spell
+.PHONY: help test test-release acceptance check fmt fix lint layers doc bench bench-peers run dev asan valgrind loom audit spell
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -19,7 +19,7 @@ test: ## unit, integration and doc tests; builds every example
 test-release: ## the same without debug assertions
 	$(CARGO) test --workspace --features $(FEATURES) --release
 
-acceptance: ## installs what is missing (apt), then valgrind, asan and the long tests
+acceptance: ## installs what is missing (apt), then valgrind, asan, loom and the long tests
 	.ci/acceptance
 
 check: fmt lint test doc layers ## before a commit: fmt lint test doc layers
@@ -68,6 +68,11 @@ valgrind: ## the runtime's tests under valgrind
 	export "CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER=valgrind \
 	--error-exitcode=9 --leak-check=no -q"; \
 	$(CARGO) test -p evy-runtime --lib --tests --no-fail-fast -- --test-threads=1
+
+# A cfg of our own: dependencies have a meaning of theirs for --cfg loom.
+loom: ## the sleep and wake handshakes, under every interleaving of their OS threads
+	RUSTFLAGS="--cfg evy_loom" CARGO_TARGET_DIR=$(CURDIR)/target/loom \
+	$(CARGO) test --release -p evy-hub -p evy-runtime --lib loom_
 
 audit: ## known vulnerabilities of the dependencies (needs cargo-deny or cargo-audit)
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check advisories; \

@@ -17,6 +17,7 @@
 mod clock;
 mod driver;
 mod fork;
+mod mailbox;
 mod readiness;
 mod remote;
 mod sources;
@@ -40,6 +41,9 @@ pub use sources::{Busy, Company, SourceKey};
 use spin::Spin;
 pub use timers::TimerKey;
 use timers::Timers;
+
+/// Messages whose space is kept for the next ones.
+const MESSAGES_KEPT: usize = 1024;
 
 /// Whoever waits: a word that means something to the hub's user and nothing to the hub.
 ///
@@ -97,6 +101,8 @@ pub struct Hub {
     timers: Timers,
     remote: Arc<Remote>,
     events: Buffer,
+    /// Empty between turns; its space goes back and forth between here and the mailbox.
+    messages: Vec<Message>,
     spin: Spin,
     /// How often the OS was polled.
     polls: u64,
@@ -133,6 +139,7 @@ impl Hub {
             sources: Sources::new(),
             timers: Timers::new(now),
             events: driver.buffer(),
+            messages: Vec::new(),
             remote: Arc::new(Remote::new(driver)),
             spin: Spin::new(),
             polls: 0,
@@ -544,9 +551,9 @@ impl Hub {
     }
 
     fn free_forgotten(&mut self) {
-        if self.remote.has_messages() {
-            for key in self.remote.take_forgotten() {
-                self.sources.remove(key);
+        if self.remote.mailbox.has_messages() {
+            for message in self.remote.take_forgotten() {
+                self.hand_over_message(message, &mut |_| ());
             }
         }
     }
@@ -583,7 +590,7 @@ impl Hub {
     ///
     /// Those of the OS's wait; none that a program can bring about.
     pub fn turn(&mut self, block: bool, due: &mut impl FnMut(Due)) -> io::Result<()> {
-        if block && !self.remote.has_messages() {
+        if block && !self.remote.mailbox.has_messages() {
             self.poll_patiently()?;
         } else {
             self.poll(Some(Duration::ZERO))?;
@@ -608,7 +615,7 @@ impl Hub {
             let end = deadline.map_or(spin_end, |deadline| deadline.min(spin_end));
             loop {
                 self.poll(Some(Duration::ZERO))?;
-                if !self.events.is_empty() || self.remote.has_messages() {
+                if !self.events.is_empty() || self.remote.mailbox.has_messages() {
                     self.spin.paid();
                     return Ok(());
                 }
@@ -622,26 +629,32 @@ impl Hub {
             }
         }
         let timeout = deadline.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
-        if timeout.is_some_and(|timeout| timeout.is_zero()) || !self.remote.fall_asleep() {
+        if timeout.is_some_and(|timeout| timeout.is_zero()) || !self.remote.mailbox.fall_asleep() {
             return self.poll(Some(Duration::ZERO));
         }
         let result = self.poll(timeout);
-        self.remote.wake_up();
+        self.remote.mailbox.wake_up();
         self.spin.slept(self.clock.read() - now);
         result
     }
 
     fn hand_over_messages(&mut self, due: &mut impl FnMut(Due)) {
-        if !self.remote.has_messages() {
+        if !self.remote.mailbox.has_messages() {
             return;
         }
-        for message in self.remote.take() {
-            match message {
-                Message::Wake(word) => due(Due::Remote(word)),
-                Message::Forget(key) => {
-                    self.sources.remove(key);
-                }
-            }
+        let mut messages = std::mem::take(&mut self.messages);
+        self.remote.mailbox.take(&mut messages);
+        for message in messages.drain(..) {
+            self.hand_over_message(message, due);
+        }
+        messages.shrink_to(MESSAGES_KEPT);
+        self.messages = messages;
+    }
+
+    fn hand_over_message(&mut self, message: Message, due: &mut impl FnMut(Due)) {
+        match message {
+            Message::Wake(word) => due(Due::Remote(word)),
+            Message::Forget(key) => _ = self.sources.remove(key),
         }
     }
 

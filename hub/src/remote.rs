@@ -1,24 +1,19 @@
-//! Messages to a hub from other OS threads, and the handshake that wakes a sleeping hub.
+//! The side of a hub that other OS threads have: what they can tell it, and how it is woken for that.
 //!
 //! ```text
-//!   sender                                hub
-//!   1. queue the message                  a. sleeping = true
-//!   2. pending = true                     b. if pending: sleeping = false, do not wait
-//!   3. if sleeping was true: wake it      c. wait on the OS
-//!                                         d. sleeping = false; take the messages
+//!   other OS thread                                    hub's OS thread
+//!   wake, forget ─► Mailbox ── take ─────────────────► Hub: due, or a slot that is free
+//!                      │ "it sleeps"                     ▲
+//!                      └────► Driver: eventfd ─ ends ─► its wait
 //! ```
 //!
-//! The stores in 2 and a and the loads in 3 and b are sequentially consistent: of a sender and a
-//! hub that cross, at least one sees the other's store. The bad interleaving is "hub reads pending =
-//! false, sender reads sleeping = false", and it would need both loads to come before both stores.
-//! An awake hub costs the sender no system call, a sleeping one a single call however many senders.
+//! That no message is slept through is the [`Mailbox`]'s business.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::SourceKey;
 use crate::driver::Driver;
+use crate::mailbox::Mailbox;
 
 /// What another OS thread can tell a hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,21 +40,12 @@ pub(crate) enum Message {
 #[derive(Debug)]
 pub struct Remote {
     pub(crate) driver: Driver,
-    queue: Mutex<Vec<Message>>,
-    pending: AtomicBool,
-    sleeping: AtomicBool,
-    ended: AtomicBool,
+    pub(crate) mailbox: Mailbox<Message>,
 }
 
 impl Remote {
     pub(crate) fn new(driver: Driver) -> Self {
-        Self {
-            driver,
-            queue: Mutex::new(Vec::new()),
-            pending: AtomicBool::new(false),
-            sleeping: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-        }
+        Self { driver, mailbox: Mailbox::new() }
     }
 
     /// Makes the hub hand back `word` as due, waking it if it sleeps.
@@ -104,64 +90,19 @@ impl Remote {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn has_ended(&self) -> bool {
-        self.ended.load(SeqCst) || self.driver.is_of_parent()
+        self.mailbox.has_ended() || self.driver.is_of_parent()
     }
 
     fn send(&self, message: Message) {
         // The parent's queue may have been locked by another OS thread at the fork.
-        if self.has_ended() {
-            return;
-        }
-        self.queue().push(message);
-        self.pending.store(true, SeqCst);
-        if self.sleeping.swap(false, SeqCst) {
+        if !self.driver.is_of_parent() && self.mailbox.send(message) {
             self.driver.wake();
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Vec<Message>> {
-        // Nothing that can panic runs under the lock, so a poisoned queue is as good as any.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether messages wait. A cheap look for the hub's own loop.
-    #[inline]
-    pub(crate) fn has_messages(&self) -> bool {
-        self.pending.load(SeqCst)
-    }
-
-    /// Steps a and b of the handshake: whether the hub may wait now.
-    pub(crate) fn fall_asleep(&self) -> bool {
-        self.sleeping.store(true, SeqCst);
-        if self.pending.load(SeqCst) {
-            self.sleeping.store(false, SeqCst);
-            return false;
-        }
-        true
-    }
-
-    /// The first half of step d.
-    pub(crate) fn wake_up(&self) {
-        self.sleeping.store(false, SeqCst);
-    }
-
-    /// Takes every message out, in the order in which they came.
-    pub(crate) fn take(&self) -> Vec<Message> {
-        self.pending.store(false, SeqCst);
-        std::mem::take(&mut self.queue())
-    }
-
     /// Takes out which descriptors are to be forgotten, and leaves the rest for the next turn.
-    pub(crate) fn take_forgotten(&self) -> Vec<SourceKey> {
-        let mut forgotten = Vec::new();
-        self.queue().retain(|message| match message {
-            Message::Wake(_) => true,
-            Message::Forget(key) => {
-                forgotten.push(*key);
-                false
-            }
-        });
-        forgotten
+    pub(crate) fn take_forgotten(&self) -> Vec<Message> {
+        self.mailbox.take_if(|message| matches!(message, Message::Forget(_)))
     }
 
     /// Ends the hub for the others: what is sent from now on goes nowhere. A hub that is dropped does
@@ -175,9 +116,8 @@ impl Remote {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn end(&self) {
-        if !self.has_ended() {
-            self.ended.store(true, SeqCst);
-            self.queue().clear();
+        if !self.driver.is_of_parent() {
+            self.mailbox.end();
         }
     }
 }

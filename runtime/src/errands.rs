@@ -47,11 +47,7 @@ impl Errands {
 
     /// Whether somebody could send a closure, or has, or a waker is still to be called.
     pub(crate) fn can_come(&self) -> bool {
-        if !self.due.borrow().is_empty() {
-            return true;
-        }
-        // In this order: the last one may send something and go in between.
-        self.inbox.get().is_some_and(|inbox| Arc::strong_count(inbox) > 1 || !inbox.is_empty())
+        !self.due.borrow().is_empty() || self.inbox.get().is_some_and(|inbox| inbox.can_come())
     }
 
     /// Has `waker` called soon. For the loop, which must not call it.

@@ -750,7 +750,10 @@ pub fn ready_in(
 ///
 /// # Yields
 ///
-/// Every 128th time.
+/// Every 128th time; never on an OS thread without a hub, which has nobody to yield to.
+#[inline]
 pub fn count() {
-    scheduler().count_operation();
+    if let Some(scheduler) = current_scheduler() {
+        scheduler.count_operation();
+    }
 }

@@ -44,6 +44,7 @@ mod stack;
 mod switch_hook;
 pub mod threadpool;
 mod time;
+mod token;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod unblock;

@@ -15,7 +15,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evy_hub::{Generation, Remote as HubRemote};
@@ -27,7 +27,7 @@ use crate::on_exit::drop_quietly;
 use crate::park::Reason;
 use crate::scheduler::scheduler;
 use crate::spawn::Builder;
-use crate::unpark::{Parker, Unparker};
+use crate::unpark::{Parker, Unparker, this_hub};
 
 const RESULT: Reason = Reason::new(&"the result of a green thread on another OS thread");
 
@@ -66,7 +66,12 @@ impl Remote {
     /// Never.
     pub fn current() -> Self {
         let scheduler = scheduler();
-        Self { inbox: Arc::clone(scheduler.errands.inbox(scheduler)) }
+        Self::of(scheduler.errands.inbox(scheduler))
+    }
+
+    fn of(inbox: &Arc<Inbox>) -> Self {
+        inbox.remotes.fetch_add(1, Ordering::Relaxed);
+        Self { inbox: Arc::clone(inbox) }
     }
 
     /// Starts a green thread there that runs `f`, behind all that are ready. A dropped handle detaches it.
@@ -114,14 +119,17 @@ impl Remote {
 
 impl Clone for Remote {
     fn clone(&self) -> Self {
-        Self { inbox: Arc::clone(&self.inbox) }
+        Self::of(&self.inbox)
     }
 }
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        // The last one beside the hub's own: the hub is to see that nothing can come any more.
-        if Arc::strong_count(&self.inbox) == 2 {
+        // A release, so that a hub that sees the last one gone sees what it has sent. It is told, for
+        // now its wait may be a deadlock; here it will look by itself.
+        if self.inbox.remotes.fetch_sub(1, Ordering::AcqRel) == 1
+            && this_hub(&self.inbox.hub).is_none()
+        {
             self.inbox.hub.wake(ERRAND);
         }
     }
@@ -305,12 +313,15 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(crate) struct Inbox {
     hub: Arc<HubRemote>,
     jobs: Mutex<VecDeque<Job>>,
+    /// How many [`Remote`]s there are.
+    remotes: AtomicUsize,
     life: Arc<Life>,
 }
 
 impl Inbox {
     pub(crate) fn new(hub: Arc<HubRemote>) -> Self {
-        Self { hub, jobs: Mutex::default(), life: Arc::new(Life::new()) }
+        let life = Arc::new(Life::new());
+        Self { hub, jobs: Mutex::default(), remotes: AtomicUsize::new(0), life }
     }
 
     fn put(&self, job: Job) {
@@ -327,7 +338,10 @@ impl Inbox {
         // Behind others it needs no word: the hub has been told of them, or is at work on them.
         if jobs.len() == 1 {
             drop(jobs);
-            self.hub.wake(ERRAND);
+            match this_hub(&self.hub) {
+                Some(scheduler) => scheduler.run_errands(),
+                None => self.hub.wake(ERRAND),
+            }
         }
     }
 
@@ -337,6 +351,12 @@ impl Inbox {
 
     pub(crate) fn is_empty(&self) -> bool {
         lock(&self.jobs).is_empty()
+    }
+
+    /// Whether there is a job, or somebody is left who could send one.
+    pub(crate) fn can_come(&self) -> bool {
+        // In this order: the last one may send something and go in between.
+        self.remotes.load(Ordering::Acquire) > 0 || !self.is_empty()
     }
 
     /// The hub ends: drops what has not begun, and wakes who waits for a result.

@@ -17,7 +17,6 @@
 //! `Parked` one can be woken: a second wake finds it `Queued` and does nothing.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroU64;
 use std::panic::Location;
@@ -36,7 +35,7 @@ use crate::errands::{ERRAND, Errands};
 use crate::ready_queue::{ReadyQueue, stack_top};
 use crate::stack::Stacks;
 use crate::switch_hook::SwitchHooks;
-use crate::unpark::{Entry, wake_by_number};
+use crate::unpark::{Entry, Tickets, wake_by_number};
 use crate::{deadlock, fork, local, overflow, panic_hook, time};
 
 /// Switches between two looks at the clock while there is work; an I/O call counts [`IO_TICKS`].
@@ -73,7 +72,7 @@ pub(crate) struct Scheduler {
     /// there are any can `panicking()` be true because of another one than the current one.
     unwinding: Cell<u32>,
     /// Who waits for an unparker, by the number that its message will carry.
-    pub(crate) tickets: RefCell<HashMap<u64, Entry>>,
+    pub(crate) tickets: RefCell<Tickets>,
     pub(crate) errands: Errands,
     pub(crate) hooks: SwitchHooks,
     /// It is one of the process that this one was forked from.
@@ -229,7 +228,7 @@ impl Scheduler {
             next_id: Cell::new(0),
             last_id: Cell::new(0),
             unwinding: Cell::new(0),
-            tickets: RefCell::new(HashMap::new()),
+            tickets: RefCell::default(),
             errands: Errands::new(),
             hooks: SwitchHooks::default(),
             left: Cell::new(false),

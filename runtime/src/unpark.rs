@@ -1,24 +1,28 @@
 //! Waiting for a wake from anywhere: another hub, a plain OS thread, a waker.
 //!
 //! A [`Parker`] is the waiting side: it parks the green thread that made it or, on an OS thread that has
-//! no hub, the OS thread. Its [`Unparker`]s are `Send`. Between them is a *token*, of which there is at
-//! most one: `unpark` makes it available, `park` waits for it and consumes it, and which of the two
-//! comes first does not matter.
+//! no hub, the OS thread. Its [`Unparker`]s are `Send`. Between them is a [`Token`]: `unpark` makes it
+//! available, `park` waits for it and consumes it, and which of the two comes first does not matter.
 //!
 //! ```text
 //!   unpark                                park
-//!   1. token = true                       a. enter the number into the table
-//!   2. was it false? tell the hub:        b. token? take it and go on
+//!   1. give the token                     a. enter the number into the table
+//!   2. was there none? tell the hub:      b. token? take it and go on
 //!      "number"                           c. suspend; the hub looks the number up in the table
 //!                                         d. woken: b again; then leave the table
 //! ```
 //!
 //! The number is in the table only during its own park, so that a late message wakes nobody out of
 //! another wait. The message itself cannot get lost: see the handshake of the hub's mailbox.
+//!
+//! The last unparker that goes tells the hub too, for then the wait may be a deadlock. On the hub's own OS
+//! thread nobody needs to be told: the hub looks again before it sleeps.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::thread::{self, Thread as OsThread};
 use std::time::Instant;
 
@@ -27,6 +31,7 @@ use evy_hub::Remote;
 use crate::control::{Thread, Wake};
 use crate::park::{Reason, park_until};
 use crate::scheduler::{Scheduler, current_scheduler, scheduler};
+use crate::token::Token;
 use crate::wait_list::TimedOut;
 
 /// Waits for a token that its [`Unparker`]s make available, from whichever OS thread.
@@ -65,14 +70,13 @@ pub struct Parker {
 /// parker.unparker().unpark();
 /// assert_eq!(parker.park(Reason::new(&"a token that is there"), None), Ok(()));
 /// ```
-#[derive(Clone)]
 pub struct Unparker {
     ticket: Arc<Ticket>,
 }
 
 /// What both sides share.
-pub(crate) struct Ticket {
-    token: AtomicBool,
+struct Ticket {
+    token: Token,
     sleeper: Sleeper,
 }
 
@@ -97,16 +101,14 @@ impl Parker {
     pub fn new() -> Self {
         match current_scheduler() {
             Some(scheduler) => Self::green(scheduler),
-            None => {
-                Self { ticket: Arc::new(Ticket::new(Sleeper::Os(thread::current()))), thread: None }
-            }
+            None => Self { ticket: Ticket::new(Sleeper::Os(thread::current())), thread: None },
         }
     }
 
     /// One for the current green thread.
     pub(crate) fn green(scheduler: &Scheduler) -> Self {
         let sleeper = Sleeper::Hub(Arc::clone(scheduler.remote()), scheduler.new_id().get());
-        Self { ticket: Arc::new(Ticket::new(sleeper)), thread: Some(scheduler.current()) }
+        Self { ticket: Ticket::new(sleeper), thread: Some(scheduler.current()) }
     }
 
     /// Another handle that unparks it.
@@ -120,6 +122,7 @@ impl Parker {
     ///
     /// Never.
     pub fn unparker(&self) -> Unparker {
+        self.ticket.token.add_unparker();
         Unparker { ticket: Arc::clone(&self.ticket) }
     }
 
@@ -137,7 +140,7 @@ impl Parker {
     ///
     /// Never.
     pub fn has_unparkers(&self) -> bool {
-        Arc::strong_count(&self.ticket) > 1
+        self.ticket.token.has_unparkers()
     }
 
     /// Takes the token if it is there.
@@ -153,7 +156,7 @@ impl Parker {
     ///
     /// Never.
     pub fn try_take(&self) -> bool {
-        self.ticket.token.swap(false, Ordering::AcqRel)
+        self.ticket.token.take()
     }
 
     /// Waits for the token and consumes it. `reason` is for reports.
@@ -242,72 +245,154 @@ impl Unparker {
     ///
     /// Never.
     pub fn unpark(&self) {
-        if self.ticket.token.swap(true, Ordering::AcqRel) {
-            return;
+        if self.ticket.token.give() {
+            self.ticket.tell();
         }
-        match &self.ticket.sleeper {
-            Sleeper::Os(thread) => thread.unpark(),
-            Sleeper::Hub(hub, number) => match current_scheduler() {
-                Some(scheduler) if Arc::ptr_eq(hub, scheduler.remote()) => {
-                    wake_by_number(scheduler, *number);
-                }
-                _ => hub.wake(*number),
-            },
+    }
+
+    /// [`unpark`](Self::unpark), and drops it: one message for both, where there would be two.
+    ///
+    /// ```
+    /// let parker = evy_runtime::Parker::new();
+    /// parker.unparker().unpark_once();
+    /// assert!(!parker.has_unparkers());
+    /// assert!(parker.try_take());
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn unpark_once(self) {
+        if self.ticket.token.give_and_leave() {
+            self.ticket.tell();
         }
+        // What its drop would do is done, but for this.
+        let ticket = &raw const ManuallyDrop::new(self).ticket;
+        // SAFETY: it is read once, and what held it is not dropped.
+        drop(unsafe { ticket.read() });
+    }
+
+    /// Whether the OS thread of the parker has ended while a green thread was parked there: nobody will
+    /// take the token.
+    ///
+    /// ```
+    /// use evy_runtime::{Parker, Reason, spawn_n, yield_now};
+    ///
+    /// let (give, take) = std::sync::mpsc::channel();
+    /// let other = std::thread::spawn(move || {
+    ///     spawn_n(move || {
+    ///         let parker = Parker::new();
+    ///         give.send(parker.unparker()).unwrap();
+    ///         parker.park(Reason::new(&"what does not come"), None).unwrap();
+    ///     });
+    ///     yield_now();
+    /// });
+    /// let unparker = take.recv().unwrap();
+    /// other.join().unwrap();
+    /// assert!(unparker.has_ended());
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn has_ended(&self) -> bool {
+        matches!(&self.ticket.sleeper, Sleeper::Hub(hub, _) if hub.has_ended())
+    }
+}
+
+impl Clone for Unparker {
+    fn clone(&self) -> Self {
+        self.ticket.token.add_unparker();
+        Self { ticket: Arc::clone(&self.ticket) }
     }
 }
 
 impl Drop for Unparker {
     fn drop(&mut self) {
-        // The last one outside, and no token: the hub is to see that nobody can unpark it any more.
-        if let Sleeper::Hub(hub, number) = &self.ticket.sleeper
-            && Arc::strong_count(&self.ticket) == HELD_BY_A_PARK + 1
-            && !self.ticket.token.load(Ordering::Acquire)
-        {
-            hub.wake(*number);
+        if self.ticket.token.leave() {
+            self.ticket.tell_of_the_end();
         }
     }
 }
 
 impl fmt::Debug for Parker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let token = self.ticket.token.load(Ordering::Relaxed);
+        let token = self.ticket.token.is_there();
         f.debug_struct("Parker").field("token", &token).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Unparker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let token = self.ticket.token.load(Ordering::Relaxed);
+        let token = self.ticket.token.is_there();
         f.debug_struct("Unparker").field("token", &token).finish_non_exhaustive()
     }
 }
 
 impl Ticket {
-    fn new(sleeper: Sleeper) -> Self {
-        Self { token: AtomicBool::new(false), sleeper }
+    fn new(sleeper: Sleeper) -> Arc<Self> {
+        Arc::new(Self { token: Token::new(), sleeper })
+    }
+
+    /// The token is there.
+    fn tell(&self) {
+        match &self.sleeper {
+            Sleeper::Os(thread) => thread.unpark(),
+            Sleeper::Hub(hub, number) => match this_hub(hub) {
+                Some(scheduler) => wake_by_number(scheduler, *number),
+                None => hub.wake(*number),
+            },
+        }
+    }
+
+    /// The token cannot come any more. An OS thread without a hub does not look for deadlocks.
+    #[cold]
+    fn tell_of_the_end(&self) {
+        if let Sleeper::Hub(hub, number) = &self.sleeper
+            && this_hub(hub).is_none()
+        {
+            hub.wake(*number);
+        }
     }
 }
 
-/// A parked green thread in the scheduler's table, under the number of its ticket.
+/// The scheduler of this OS thread, if that hub is its own.
+pub(crate) fn this_hub(hub: &Arc<Remote>) -> Option<&'static Scheduler> {
+    current_scheduler().filter(|scheduler| Arc::ptr_eq(hub, scheduler.remote()))
+}
+
+/// Parked green threads by the numbers of their tickets.
+pub(crate) type Tickets = HashMap<u64, Entry, BuildHasherDefault<Spread>>;
+
+/// A hash of numbers that were counted up here, which nobody can choose.
+#[derive(Default)]
+pub(crate) struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("the keys are numbers");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // By 2^64 over the golden ratio: neighbours differ in the upper bits, which the table looks at.
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+/// A parked green thread in the table.
 pub(crate) struct Entry {
     thread: Thread,
     ticket: Arc<Ticket>,
 }
 
-/// How many hold the ticket of a parker that is parked, beside its unparkers: the parker and the table.
-const HELD_BY_A_PARK: usize = 2;
-
 impl Entry {
     /// Whether there is an unparker, somewhere, that may wake it, or one has.
     pub(crate) fn can_be_woken(&self) -> bool {
-        if Arc::strong_count(&self.ticket) > HELD_BY_A_PARK {
-            return true;
-        }
-        // The last one may have been used and dropped just now. Its drop was a release: who sees that
-        // it is gone sees, behind this fence, what it did before. The message is on its way.
-        fence(Ordering::Acquire);
-        self.ticket.token.load(Ordering::Relaxed)
+        self.ticket.token.can_come()
     }
 }
 

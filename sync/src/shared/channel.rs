@@ -1,0 +1,971 @@
+//! A channel between OS threads: two kinds of handles on one queue.
+//!
+//! The queue has two halves, each with a lock of its own, so that senders and receivers seldom meet:
+//!
+//! ```text
+//!   receivers ◄─ head: items   ◄──── all at once, when ────  tail: items  ◄─ senders
+//!                                    the head is empty       room, who waits
+//! ```
+//!
+//! A receiver that finds an item in the head, and a sender that finds room in the tail, need their own
+//! lock alone. Everything else takes both, the head first, and sees the channel as a whole:
+//!
+//! * Receivers wait only while both halves are empty, so a sender that sees one in the tail's line hands
+//!   its item to it, past nobody.
+//! * Senders wait only while there is no room, and `senders_wait` in the head says so: a receiver that
+//!   takes an item then moves the first sender's item behind the others.
+//! * `room` is what was left when somebody last looked at both halves. Receivers that only use the head
+//!   make more of it, so a sender that finds none looks again, at both.
+//!
+//! No code of users runs under the locks: what is dropped is dropped behind them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use evy_runtime::{Reason, Unparker, io};
+
+use super::line::{Line, Waiter, deadline, lock};
+use crate::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
+
+const ROOM: Reason = Reason::new(&"room in a shared channel");
+const ITEM: Reason = Reason::new(&"an item of a shared channel");
+
+/// The space of so many items is kept when a channel runs empty.
+const KEPT: usize = 1024;
+
+/// A channel that always has room.
+///
+/// ```
+/// let (sender, receiver) = evy_sync::shared::channel();
+/// std::thread::spawn(move || {
+///     for n in 0..3 {
+///         sender.send(n).unwrap();
+///     }
+/// });
+/// assert_eq!(receiver.iter().collect::<Vec<_>>(), [0, 1, 2]);
+/// ```
+///
+/// # Yields
+///
+/// Never.
+pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
+    new(None)
+}
+
+/// A channel that always has room: [`channel`] under crossbeam's name.
+///
+/// ```
+/// let (sender, receiver) = evy_sync::shared::unbounded();
+/// sender.send("hello").unwrap();
+/// assert_eq!(receiver.recv(), Ok("hello"));
+/// ```
+///
+/// # Yields
+///
+/// Never.
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    channel()
+}
+
+/// A channel for up to `capacity` items; with 0 each is handed from a sender to a receiver.
+///
+/// ```
+/// use evy_sync::TrySendError;
+///
+/// let (sender, receiver) = evy_sync::shared::bounded(1);
+/// assert_eq!(sender.try_send(1), Ok(()));
+/// assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
+/// assert_eq!(receiver.recv(), Ok(1));
+/// ```
+///
+/// # Yields
+///
+/// Never.
+#[doc(alias = "sync_channel")]
+pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    new(Some(capacity))
+}
+
+fn new<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
+    let channel = Arc::new(Channel::new(capacity));
+    (Sender { channel: Arc::clone(&channel) }, Receiver { channel })
+}
+
+/// What all ends of a channel share.
+struct Channel<T> {
+    /// `None`: no bound.
+    capacity: Option<usize>,
+    senders: AtomicUsize,
+    receivers: AtomicUsize,
+    head: Apart<Mutex<Head<T>>>,
+    tail: Apart<Mutex<Tail<T>>>,
+}
+
+/// The half that receivers take from.
+struct Head<T> {
+    items: VecDeque<T>,
+    /// The tail's line of senders is not empty. Written with both locks held.
+    senders_wait: bool,
+}
+
+/// The half that senders put into.
+struct Tail<T> {
+    items: VecDeque<T>,
+    /// For how many items there is room, at least. 0 while senders wait.
+    room: usize,
+    receivers: Line<T>,
+    senders: Line<T>,
+    /// All senders are gone.
+    no_sender: bool,
+    /// All receivers are gone.
+    no_receiver: bool,
+}
+
+/// On cache lines of its own; processors fetch these in pairs.
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// Why nothing was put.
+enum Refusal {
+    Full,
+    NoReceiver,
+}
+
+/// Why nothing was taken.
+enum Lack {
+    Empty,
+    NoSender,
+}
+
+impl<T> Channel<T> {
+    fn new(capacity: Option<usize>) -> Self {
+        let head = Head { items: VecDeque::new(), senders_wait: false };
+        let tail = Tail {
+            items: VecDeque::new(),
+            room: capacity.unwrap_or(usize::MAX),
+            receivers: Line::new(),
+            senders: Line::new(),
+            no_sender: false,
+            no_receiver: false,
+        };
+        Self {
+            capacity,
+            senders: AtomicUsize::new(1),
+            receivers: AtomicUsize::new(1),
+            head: Apart(Mutex::new(head)),
+            tail: Apart(Mutex::new(tail)),
+        }
+    }
+
+    fn both(&self) -> (MutexGuard<'_, Head<T>>, MutexGuard<'_, Tail<T>>) {
+        let head = lock(&self.head.0);
+        let tail = lock(&self.tail.0);
+        (head, tail)
+    }
+
+    fn len(&self) -> usize {
+        let (head, tail) = self.both();
+        head.items.len() + tail.items.len()
+    }
+
+    fn is_full(&self) -> bool {
+        self.capacity.is_some_and(|capacity| self.len() >= capacity)
+    }
+
+    fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("capacity", &self.capacity)
+            .field("len", &self.len())
+            .field("senders", &self.senders.load(Ordering::Relaxed))
+            .field("receivers", &self.receivers.load(Ordering::Relaxed))
+            .finish()
+    }
+
+    // What senders do.
+
+    /// Puts `item` without waiting.
+    #[inline]
+    fn try_put(&self, item: T) -> Result<(), (T, Refusal)> {
+        let mut tail = lock(&self.tail.0);
+        match tail.put(item) {
+            Ok(served) => {
+                drop(tail);
+                wake(served);
+                Ok(())
+            }
+            Err((item, Refusal::Full)) if self.capacity != Some(0) => {
+                drop(tail);
+                self.try_put_at_the_whole(item)
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+
+    #[cold]
+    fn try_put_at_the_whole(&self, item: T) -> Result<(), (T, Refusal)> {
+        let (head, mut tail) = self.both();
+        self.look_for_room(&head, &mut tail);
+        let put = tail.put(item);
+        drop((head, tail));
+        put.map(wake)
+    }
+
+    /// Counts the room anew.
+    fn look_for_room(&self, head: &Head<T>, tail: &mut Tail<T>) {
+        if let Some(capacity) = self.capacity
+            && tail.senders.is_empty()
+        {
+            tail.room = capacity.saturating_sub(head.items.len() + tail.items.len());
+        }
+    }
+
+    #[inline]
+    fn put(&self, item: T, timeout: Option<Duration>) -> Result<(), (T, Refusal)> {
+        io::count();
+        match self.try_put(item) {
+            Err((item, Refusal::Full)) => self.wait_to_put(item, timeout),
+            done => done,
+        }
+    }
+
+    #[cold]
+    fn wait_to_put(&self, item: T, timeout: Option<Duration>) -> Result<(), (T, Refusal)> {
+        let deadline = timeout.and_then(deadline);
+        let (mut head, mut tail) = self.both();
+        self.look_for_room(&head, &mut tail);
+        let item = match tail.put(item) {
+            Err((item, Refusal::Full)) => item,
+            done => {
+                drop((head, tail));
+                return done.map(wake);
+            }
+        };
+        head.senders_wait = true;
+        let waiter = tail.senders.join(Some(item));
+        drop((head, tail));
+        let giving = Giving { channel: self, waiter, is_over: false };
+        let ended = giving.waiter.park(ROOM, deadline);
+        let Some(item) = giving.end() else { return Ok(()) };
+        Err((item, if ended.is_err() { Refusal::Full } else { Refusal::NoReceiver }))
+    }
+
+    /// The last sender is gone.
+    fn close_the_tail(&self) {
+        let mut tail = lock(&self.tail.0);
+        tail.no_sender = true;
+        let receivers = tail.receivers.dismiss();
+        drop(tail);
+        receivers.for_each(Unparker::unpark_once);
+    }
+
+    // What receivers do.
+
+    /// Takes an item without waiting.
+    #[inline]
+    fn try_take(&self) -> Result<T, Lack> {
+        let mut head = lock(&self.head.0);
+        if !head.senders_wait
+            && let Some(item) = head.items.pop_front()
+        {
+            return Ok(item);
+        }
+        let mut tail = lock(&self.tail.0);
+        let taken = tail.take(&mut head);
+        drop((head, tail));
+        taken.map(|(item, served)| {
+            wake(served);
+            item
+        })
+    }
+
+    #[inline]
+    fn take(&self, timeout: Option<Duration>) -> Result<T, Lack> {
+        io::count();
+        match self.try_take() {
+            Err(Lack::Empty) => self.wait_to_take(timeout),
+            done => done,
+        }
+    }
+
+    #[cold]
+    fn wait_to_take(&self, timeout: Option<Duration>) -> Result<T, Lack> {
+        let deadline = timeout.and_then(deadline);
+        loop {
+            let (mut head, mut tail) = self.both();
+            match tail.take(&mut head) {
+                Ok((item, served)) => {
+                    drop((head, tail));
+                    wake(served);
+                    return Ok(item);
+                }
+                Err(Lack::NoSender) => return Err(Lack::NoSender),
+                Err(Lack::Empty) => {}
+            }
+            let waiter = tail.receivers.join(None);
+            drop((head, tail));
+            let taking = Taking { channel: self, waiter, is_over: false };
+            let ended = taking.waiter.park(ITEM, deadline);
+            match taking.end() {
+                Some(item) => return Ok(item),
+                None if ended.is_err() => return Err(Lack::Empty),
+                // All senders are gone. But one that was handed an item may have given it back.
+                None => {}
+            }
+        }
+    }
+
+    /// Takes an item back from a receiver that was handed it and is not going to take it.
+    #[cold]
+    fn give_back(&self, item: T) {
+        let (mut head, mut tail) = self.both();
+        let served = match tail.receivers.serve(item) {
+            Ok(served) => Some(served),
+            Err(item) => {
+                head.items.push_front(item);
+                tail.room = tail.room.saturating_sub(1);
+                None
+            }
+        };
+        drop((head, tail));
+        wake(served);
+    }
+
+    /// The last receiver is gone.
+    fn close_the_head(&self) {
+        let (mut head, mut tail) = self.both();
+        tail.no_receiver = true;
+        head.senders_wait = false;
+        let items = (mem::take(&mut head.items), mem::take(&mut tail.items));
+        let senders = tail.senders.dismiss();
+        drop((head, tail));
+        senders.for_each(Unparker::unpark_once);
+        drop(items);
+    }
+}
+
+impl<T> Tail<T> {
+    /// Hands `item` to the first receiver that waits, who is to be woken, or puts it behind the others.
+    #[inline]
+    fn put(&mut self, item: T) -> Result<Option<Unparker>, (T, Refusal)> {
+        if self.no_receiver {
+            return Err((item, Refusal::NoReceiver));
+        }
+        let item = match self.receivers.serve(item) {
+            Ok(served) => return Ok(Some(served)),
+            Err(item) => item,
+        };
+        if self.room == 0 {
+            return Err((item, Refusal::Full));
+        }
+        self.room -= 1;
+        self.items.push_back(item);
+        Ok(None)
+    }
+
+    /// Takes the first item, and puts that of the first sender in its place, who is to be woken.
+    fn take(&mut self, head: &mut Head<T>) -> Result<(T, Option<Unparker>), Lack> {
+        if head.items.is_empty() {
+            mem::swap(&mut head.items, &mut self.items);
+            // After a burst its space goes; as long as batches are large, it stays.
+            if self.items.capacity() > KEPT.max(4 * head.items.len()) {
+                self.items.shrink_to(KEPT);
+            }
+        }
+        let first = head.items.pop_front();
+        let given = if head.senders_wait { self.senders.take() } else { None };
+        head.senders_wait = !self.senders.is_empty();
+        match (first, given) {
+            (Some(first), Some((given, sender))) => {
+                self.items.push_back(given);
+                Ok((first, Some(sender)))
+            }
+            (None, Some((given, sender))) => Ok((given, Some(sender))),
+            (Some(first), None) => Ok((first, None)),
+            (None, None) if self.no_sender => Err(Lack::NoSender),
+            (None, None) => Err(Lack::Empty),
+        }
+    }
+}
+
+#[inline]
+fn wake(served: Option<Unparker>) {
+    if let Some(served) = served {
+        served.unpark_once();
+    }
+}
+
+/// A receiver in line, which owes somebody the item that it was handed.
+struct Taking<'a, T> {
+    channel: &'a Channel<T>,
+    waiter: Waiter<T>,
+    is_over: bool,
+}
+
+impl<T> Taking<'_, T> {
+    fn end(mut self) -> Option<T> {
+        self.is_over = true;
+        // Who was handed something is not in line any more.
+        self.waiter.value().or_else(|| self.leave())
+    }
+
+    fn leave(&self) -> Option<T> {
+        lock(&self.channel.tail.0).receivers.leave(&self.waiter);
+        // It may have been handed something meanwhile.
+        self.waiter.value()
+    }
+}
+
+impl<T> Drop for Taking<'_, T> {
+    fn drop(&mut self) {
+        if !self.is_over
+            && let Some(item) = self.leave()
+        {
+            self.channel.give_back(item);
+        }
+    }
+}
+
+/// A sender in line, with its item.
+struct Giving<'a, T> {
+    channel: &'a Channel<T>,
+    waiter: Waiter<T>,
+    is_over: bool,
+}
+
+impl<T> Giving<'_, T> {
+    /// The item, if nobody has taken it.
+    fn end(mut self) -> Option<T> {
+        self.is_over = true;
+        self.leave()
+    }
+
+    fn leave(&self) -> Option<T> {
+        let (mut head, mut tail) = self.channel.both();
+        tail.senders.leave(&self.waiter);
+        head.senders_wait = !tail.senders.is_empty();
+        drop((head, tail));
+        self.waiter.value()
+    }
+}
+
+impl<T> Drop for Giving<'_, T> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            drop(self.leave());
+        }
+    }
+}
+
+/// The end of a channel that items go in at. A clone is another one; when all are gone, the receivers
+/// get what is left, and then an error.
+///
+/// Who waits is served in the order in which it came, and directly: nobody comes between. An item that was
+/// handed to a receiver which is killed before it goes on goes to the next, or back to where it stood; a
+/// sender that is killed or times out while it waits takes its item with it.
+///
+/// ```
+/// use evy_sync::shared::{Receiver, Sender};
+///
+/// let (sender, receiver): (Sender<u32>, Receiver<u32>) = evy_sync::shared::channel();
+/// for sender in [sender.clone(), sender] {
+///     std::thread::spawn(move || sender.send(1));
+/// }
+/// assert_eq!(receiver.iter().sum::<u32>(), 2);
+/// ```
+///
+/// What it carries is `Send`, for it may go to another OS thread:
+///
+/// ```compile_fail,E0277
+/// let (sender, receiver) = evy_sync::shared::channel();
+/// std::thread::spawn(move || sender.send(std::rc::Rc::new(1)));
+/// # drop(receiver);
+/// ```
+pub struct Sender<T> {
+    channel: Arc<Channel<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Sends `item`, and waits until there is room for it; in a channel of capacity 0, until a receiver
+    /// takes it.
+    ///
+    /// ```
+    /// let (sender, receiver) = evy_sync::shared::bounded(0);
+    /// std::thread::spawn(move || sender.send("hello"));
+    /// assert_eq!(receiver.recv(), Ok("hello"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the item, if all receivers are gone, or go while it waits.
+    ///
+    /// # Yields
+    ///
+    /// While there is no room, and now and then where there always is. An OS thread without a hub blocks
+    /// instead.
+    #[inline]
+    pub fn send(&self, item: T) -> Result<(), SendError<T>> {
+        self.channel.put(item, None).map_err(|(item, _)| SendError(item))
+    }
+
+    /// Sends `item` if there is room for it, or if a receiver waits for one.
+    ///
+    /// ```
+    /// use evy_sync::TrySendError;
+    ///
+    /// let (sender, receiver) = evy_sync::shared::bounded(0);
+    /// assert_eq!(sender.try_send(1), Err(TrySendError::Full(1)));
+    /// drop(receiver);
+    /// assert_eq!(sender.try_send(1), Err(TrySendError::Disconnected(1)));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError`], with the item.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[inline]
+    pub fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
+        self.channel.try_put(item).map_err(|(item, refusal)| match refusal {
+            Refusal::Full => TrySendError::Full(item),
+            Refusal::NoReceiver => TrySendError::Disconnected(item),
+        })
+    }
+
+    /// [`send`](Self::send) that waits up to `timeout`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_sync::SendTimeoutError;
+    ///
+    /// let (sender, _receiver) = evy_sync::shared::bounded(0);
+    /// let sent = sender.send_timeout("hello", Duration::from_millis(1));
+    /// assert_eq!(sent, Err(SendTimeoutError::Timeout("hello")));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SendTimeoutError`], with the item.
+    ///
+    /// # Yields
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_timeout(&self, item: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
+        self.channel.put(item, Some(timeout)).map_err(|(item, refusal)| match refusal {
+            Refusal::Full => SendTimeoutError::Timeout(item),
+            Refusal::NoReceiver => SendTimeoutError::Disconnected(item),
+        })
+    }
+
+    /// How many items are in the channel.
+    ///
+    /// ```
+    /// let (sender, _receiver) = evy_sync::shared::channel();
+    /// sender.send(1).unwrap();
+    /// assert_eq!(sender.len(), 1);
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn len(&self) -> usize {
+        self.channel.len()
+    }
+
+    /// Whether no item is in the channel. One of capacity 0 is empty *and* full.
+    ///
+    /// ```
+    /// let (sender, _receiver) = evy_sync::shared::bounded::<u32>(0);
+    /// assert!(sender.is_empty() && sender.is_full());
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether there is no room.
+    ///
+    /// ```
+    /// let (sender, _receiver) = evy_sync::shared::bounded(1);
+    /// sender.send(1).unwrap();
+    /// assert!(sender.is_full());
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn is_full(&self) -> bool {
+        self.channel.is_full()
+    }
+
+    /// For how many items there is room; `None` is without bound.
+    ///
+    /// ```
+    /// assert_eq!(evy_sync::shared::bounded::<u32>(2).0.capacity(), Some(2));
+    /// assert_eq!(evy_sync::shared::unbounded::<u32>().0.capacity(), None);
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn capacity(&self) -> Option<usize> {
+        self.channel.capacity
+    }
+
+    /// Whether the other one belongs to the same channel.
+    ///
+    /// ```
+    /// let (sender, _receiver) = evy_sync::shared::unbounded::<u32>();
+    /// assert!(sender.same_channel(&sender.clone()));
+    /// assert!(!sender.same_channel(&evy_sync::shared::unbounded().0));
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn same_channel(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.channel, &other.channel)
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.channel.senders.fetch_add(1, Ordering::Relaxed);
+        Self { channel: Arc::clone(&self.channel) }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        if self.channel.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.channel.close_the_tail();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.channel.describe("Sender", f)
+    }
+}
+
+/// The end of a channel that items come out at. A clone is another one: each item comes out at one of
+/// them. When all are gone, what is left is dropped, and senders get an error.
+///
+/// [`Sender`] says who is served when, and what becomes of an item whose receiver is killed.
+///
+/// ```
+/// let (sender, receiver) = evy_sync::shared::channel();
+/// sender.send(1).unwrap();
+/// drop(sender);
+/// for item in receiver {
+///     assert_eq!(item, 1);
+/// }
+/// ```
+///
+/// What it carries is `Send`, for it may come from another OS thread:
+///
+/// ```compile_fail,E0277
+/// let (sender, receiver) = evy_sync::shared::channel::<std::rc::Rc<u32>>();
+/// std::thread::spawn(move || receiver.recv());
+/// # drop(sender);
+/// ```
+pub struct Receiver<T> {
+    channel: Arc<Channel<T>>,
+}
+
+impl<T> Receiver<T> {
+    /// Waits for an item.
+    ///
+    /// ```
+    /// use evy_sync::RecvError;
+    ///
+    /// let (sender, receiver) = evy_sync::shared::channel();
+    /// std::thread::spawn(move || sender.send("hello"));
+    /// assert_eq!(receiver.recv(), Ok("hello"));
+    /// assert_eq!(receiver.recv(), Err(RecvError));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError`] if the channel is empty and all senders are gone, or go while it waits.
+    ///
+    /// # Yields
+    ///
+    /// While there is no item, and now and then where there always is one. An OS thread without a hub
+    /// blocks instead.
+    #[inline]
+    pub fn recv(&self) -> Result<T, RecvError> {
+        self.channel.take(None).map_err(|_| RecvError)
+    }
+
+    /// Takes an item if there is one, or if a sender waits with one.
+    ///
+    /// ```
+    /// use evy_sync::TryRecvError;
+    ///
+    /// let (sender, receiver) = evy_sync::shared::channel();
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    /// sender.send(1).unwrap();
+    /// drop(sender);
+    /// assert_eq!(receiver.try_recv(), Ok(1));
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError`].
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[inline]
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        self.channel.try_take().map_err(|lack| match lack {
+            Lack::Empty => TryRecvError::Empty,
+            Lack::NoSender => TryRecvError::Disconnected,
+        })
+    }
+
+    /// [`recv`](Self::recv) that waits up to `timeout`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_sync::RecvTimeoutError;
+    ///
+    /// let (_sender, receiver) = evy_sync::shared::channel::<u32>();
+    /// let received = receiver.recv_timeout(Duration::from_millis(1));
+    /// assert_eq!(received, Err(RecvTimeoutError::Timeout));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RecvTimeoutError`].
+    ///
+    /// # Yields
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        self.channel.take(Some(timeout)).map_err(|lack| match lack {
+            Lack::Empty => RecvTimeoutError::Timeout,
+            Lack::NoSender => RecvTimeoutError::Disconnected,
+        })
+    }
+
+    /// The items, each as [`recv`](Self::recv) gives it, until all senders are gone. `&receiver`
+    /// iterates so, too.
+    ///
+    /// ```
+    /// let (sender, receiver) = evy_sync::shared::channel();
+    /// sender.send(1).unwrap();
+    /// drop(sender);
+    /// assert_eq!(receiver.iter().collect::<Vec<_>>(), [1]);
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Each `next` as [`recv`](Self::recv).
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { receiver: self }
+    }
+
+    /// The items that come out without waiting.
+    ///
+    /// ```
+    /// let (sender, receiver) = evy_sync::shared::channel();
+    /// sender.send(1).unwrap();
+    /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1]);
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn try_iter(&self) -> TryIter<'_, T> {
+        TryIter { receiver: self }
+    }
+
+    /// How many items are in the channel.
+    ///
+    /// ```
+    /// let (sender, receiver) = evy_sync::shared::channel();
+    /// sender.send(1).unwrap();
+    /// assert_eq!(receiver.len(), 1);
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn len(&self) -> usize {
+        self.channel.len()
+    }
+
+    /// Whether no item is in the channel. One of capacity 0 is empty *and* full.
+    ///
+    /// ```
+    /// let (_sender, receiver) = evy_sync::shared::channel::<u32>();
+    /// assert!(receiver.is_empty());
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether there is no room for another item.
+    ///
+    /// ```
+    /// let (sender, receiver) = evy_sync::shared::bounded(1);
+    /// sender.send(1).unwrap();
+    /// assert!(receiver.is_full());
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn is_full(&self) -> bool {
+        self.channel.is_full()
+    }
+
+    /// For how many items there is room; `None` is without bound.
+    ///
+    /// ```
+    /// assert_eq!(evy_sync::shared::bounded::<u32>(2).1.capacity(), Some(2));
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn capacity(&self) -> Option<usize> {
+        self.channel.capacity
+    }
+
+    /// Whether the other one belongs to the same channel.
+    ///
+    /// ```
+    /// let (_sender, receiver) = evy_sync::shared::unbounded::<u32>();
+    /// assert!(receiver.same_channel(&receiver.clone()));
+    /// assert!(!receiver.same_channel(&evy_sync::shared::unbounded().1));
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn same_channel(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.channel, &other.channel)
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        self.channel.receivers.fetch_add(1, Ordering::Relaxed);
+        Self { channel: Arc::clone(&self.channel) }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        if self.channel.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.channel.close_the_head();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.channel.describe("Receiver", f)
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Receiver<T> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<T> IntoIterator for Receiver<T> {
+    type Item = T;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { receiver: self }
+    }
+}
+
+/// The items of a channel until all senders are gone; [`Receiver::iter`] gives it.
+///
+/// ```
+/// let (sender, receiver) = evy_sync::shared::channel();
+/// sender.send(1).unwrap();
+/// assert_eq!(receiver.iter().next(), Some(1));
+/// ```
+#[derive(Debug)]
+pub struct Iter<'a, T> {
+    receiver: &'a Receiver<T>,
+}
+
+impl<T> Iterator for Iter<'_, T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        self.receiver.recv().ok()
+    }
+}
+
+impl<T> FusedIterator for Iter<'_, T> {}
+
+/// The items of a channel that are there; [`Receiver::try_iter`] gives it.
+///
+/// ```
+/// let (_sender, receiver) = evy_sync::shared::channel::<u32>();
+/// assert_eq!(receiver.try_iter().next(), None);
+/// ```
+#[derive(Debug)]
+pub struct TryIter<'a, T> {
+    receiver: &'a Receiver<T>,
+}
+
+impl<T> Iterator for TryIter<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+/// The items of a channel until all senders are gone; a loop over a [`Receiver`] makes it.
+///
+/// ```
+/// let (sender, receiver) = evy_sync::shared::channel();
+/// sender.send(1).unwrap();
+/// assert_eq!(receiver.into_iter().next(), Some(1));
+/// ```
+#[derive(Debug)]
+pub struct IntoIter<T> {
+    receiver: Receiver<T>,
+}
+
+impl<T> Iterator for IntoIter<T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        self.receiver.recv().ok()
+    }
+}
+
+impl<T> FusedIterator for IntoIter<T> {}
