@@ -22,6 +22,19 @@ pub mod io {
     pub use evy_green_net::{GreenRead, GreenWrite, copy};
 }
 
+/// What green threads of one OS thread talk to each other by: events, queues, locks and channels.
+pub mod sync {
+    pub use evy_sync::{
+        AlreadySent, Barrier, BarrierWaitResult, BoundedPermit, BoundedSemaphore, CappedSemaphore,
+        Case, Condvar, Event, GetError, IntoIter, Iter, Lazy, Mutex, MutexGuard, OnceCell, Permit,
+        PutError, Queue, QueueIter, QueueTryIter, Ready, Receive, Receiver, Receiving, RecvError,
+        RecvTimeoutError, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SendError,
+        SendTimeoutError, Sender, Sending, TimedOut, TooManyReleases, Transmit, TryIter,
+        TryRecvError, TrySendError, WaitGroup, WaitTimeoutResult, WouldBlock, bounded, channel,
+        select, select_timeout, try_select, unbounded,
+    };
+}
+
 /// Adapters for crates that others wrote: the same in all respects, but that they use green sockets.
 #[cfg(feature = "patched")]
 pub mod patched {
