@@ -16,7 +16,7 @@ use evy_runtime::Reason;
 
 use crate::exchange::Exchange;
 use crate::queue::{GetError, PutError};
-use crate::store::{Fifo, Store};
+use crate::store::Fifo;
 use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 
 const ROOM: Reason = Reason::new(&"room in a channel");
@@ -88,7 +88,7 @@ struct Channel<T> {
 
 impl<T> Channel<T> {
     fn len(&self) -> usize {
-        self.exchange.store.len()
+        self.exchange.len()
     }
 
     fn capacity(&self) -> Option<usize> {
@@ -533,7 +533,7 @@ impl<T> Drop for Receiver<T> {
         self.channel.receivers.set(receivers);
         if receivers == 0 {
             self.channel.exchange.close();
-            drop(self.channel.exchange.store.take());
+            self.channel.exchange.clear();
         }
     }
 }

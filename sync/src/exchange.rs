@@ -20,10 +20,12 @@ use std::time::Duration;
 use evy_runtime::{HandOver, Reason, Selection, TimedOut, Untaken};
 
 use crate::queue::{GetError, PutError};
-use crate::store::{Entry, Store};
+use crate::store::{Entry, Fifo, Store};
 
 pub(crate) struct Exchange<T, S> {
     pub(crate) store: S,
+    /// How many items are in the store, or are taken out to be compared.
+    len: Cell<usize>,
     /// `None` tells a getter that nothing comes any more.
     getters: HandOver<Option<Entry<T>>>,
     putters: HandOver<T>,
@@ -38,6 +40,7 @@ impl<T, S: Store<T>> Exchange<T, S> {
     pub(crate) const fn new(store: S, capacity: usize) -> Self {
         Self {
             store,
+            len: Cell::new(0),
             getters: HandOver::new(),
             putters: HandOver::new(),
             capacity: Cell::new(capacity),
@@ -58,7 +61,7 @@ impl<T, S: Store<T>> Exchange<T, S> {
             if self.is_full() {
                 return Err(PutError::Full(entry.item));
             }
-            self.store.push(entry);
+            self.store(entry);
         }
         self.count_one();
         Ok(())
@@ -104,7 +107,7 @@ impl<T, S: Store<T>> Exchange<T, S> {
     /// Takes a stored item, or that of the first putter.
     #[inline(always)]
     pub(crate) fn try_get(&self) -> Result<T, GetError> {
-        if self.store.len() > 0
+        if self.len() > 0
             && let Some(entry) = self.pop()
         {
             self.admit();
@@ -164,7 +167,12 @@ impl<T, S: Store<T>> Exchange<T, S> {
 
     #[inline(always)]
     pub(crate) fn is_full(&self) -> bool {
-        self.store.len() >= self.capacity.get()
+        self.len() >= self.capacity.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.len.get()
     }
 
     pub(crate) fn getting(&self) -> usize {
@@ -198,29 +206,51 @@ impl<T, S: Store<T>> Exchange<T, S> {
     fn admit(&self) {
         while !self.putters.is_empty() && !self.is_full() {
             let Some(entry) = self.take_from_putter() else { return };
-            self.store.push(entry);
+            self.store(entry);
         }
     }
 
     #[inline(always)]
+    fn store(&self, entry: Entry<T>) {
+        self.store.push(entry);
+        self.len.set(self.len() + 1);
+    }
+
+    #[inline(always)]
     fn pop(&self) -> Option<Entry<T>> {
-        // While items are compared they are not in the store, and getters may have found it empty.
-        let _afterwards = S::COMPARES.then(|| ServesGetters(self));
-        self.store.pop()
+        if self.store.compares() {
+            return self.pop_and_serve_getters();
+        }
+        let entry = self.store.pop()?;
+        self.len.set(self.len() - 1);
+        Some(entry)
+    }
+
+    /// While items are compared they are not in the store, and getters may have found it empty.
+    #[inline(never)]
+    fn pop_and_serve_getters(&self) -> Option<Entry<T>> {
+        let _afterwards = ServesGetters(self);
+        let entry = self.store.pop()?;
+        self.len.set(self.len() - 1);
+        Some(entry)
     }
 
     /// A getter was handed `entry` and does not go on.
     #[cold]
     fn pass_on(&self, entry: Option<Entry<T>>) {
         if let Some(entry) = entry {
+            self.len.set(self.len() + 1);
             self.hand_or_put_back(entry);
         }
     }
 
-    /// Whether a getter took it.
+    /// Hands a stored entry to a getter; whether there was one.
     fn hand_or_put_back(&self, entry: Entry<T>) -> bool {
         match self.getters.hand(Some(entry)) {
-            Ok(()) => true,
+            Ok(()) => {
+                self.len.set(self.len() - 1);
+                true
+            }
             Err(entry) => {
                 self.store.put_back(entry.expect("it comes back as it was given"));
                 false
@@ -241,7 +271,15 @@ impl<T, S: Store<T>> Exchange<T, S> {
     }
 
     fn end_getters(&self) {
-        while self.store.len() == 0 && self.getters.hand(None).is_ok() {}
+        while self.len() == 0 && self.getters.hand(None).is_ok() {}
+    }
+}
+
+impl<T> Exchange<T, Fifo<T>> {
+    /// Drops what is stored.
+    pub(crate) fn clear(&self) {
+        self.len.set(0);
+        drop(self.store.take());
     }
 }
 

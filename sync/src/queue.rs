@@ -12,7 +12,7 @@ use std::time::Duration;
 use evy_runtime::{Reason, WaitList, yield_now};
 
 use crate::exchange::Exchange;
-use crate::store::{Heap, Order, Ordered, Store};
+use crate::store::{Heap, Order, Ordered};
 
 const ROOM: Reason = Reason::new(&"room in a Queue");
 const ITEM: Reason = Reason::new(&"an item of a Queue");
@@ -314,7 +314,7 @@ impl<T> Queue<T> {
     /// Never.
     #[doc(alias = "qsize")]
     pub fn len(&self) -> usize {
-        self.exchange.store.len()
+        self.exchange.len()
     }
 
     /// Whether no item lies in the queue. One of capacity 0 is empty *and* full.

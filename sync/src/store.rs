@@ -26,11 +26,8 @@ pub(crate) struct Entry<T> {
 
 /// What an [`Exchange`](crate::exchange::Exchange) keeps its items in.
 pub(crate) trait Store<T> {
-    /// Whether [`pop`](Self::pop) runs code of users.
-    const COMPARES: bool;
-
-    /// How many entries there are, those included that are taken out to be compared.
-    fn len(&self) -> usize;
+    /// Whether [`pop`](Self::pop) runs code of users. While it does, the entries are not in the store.
+    fn compares(&self) -> bool;
 
     /// Adds the entry with the highest number so far.
     fn push(&self, entry: Entry<T>);
@@ -63,11 +60,9 @@ impl<T> Fifo<T> {
 }
 
 impl<T> Store<T> for Fifo<T> {
-    const COMPARES: bool = false;
-
     #[inline(always)]
-    fn len(&self) -> usize {
-        self.line.borrow().len()
+    fn compares(&self) -> bool {
+        false
     }
 
     #[inline(always)]
@@ -112,10 +107,6 @@ pub(crate) enum Order<T> {
 pub(crate) struct Heap<T> {
     compare: fn(&T, &T) -> Ordering,
     entries: Cell<Vec<Entry<T>>>,
-    /// How many lie in `entries`.
-    len: Cell<usize>,
-    /// How many are taken out to be compared.
-    out: Cell<usize>,
 }
 
 impl<T> Ordered<T> {
@@ -147,15 +138,9 @@ impl<T> Ordered<T> {
 }
 
 impl<T> Store<T> for Ordered<T> {
-    const COMPARES: bool = true;
-
     #[inline(always)]
-    fn len(&self) -> usize {
-        let len = self.line.borrow().len();
-        match &self.order {
-            Order::Priority(heap) => len + heap.len.get() + heap.out.get(),
-            _ => len,
-        }
+    fn compares(&self) -> bool {
+        matches!(self.order, Order::Priority(_))
     }
 
     #[inline(always)]
@@ -189,13 +174,12 @@ impl<T> Store<T> for Ordered<T> {
 
 impl<T> Heap<T> {
     pub(crate) fn new(compare: fn(&T, &T) -> Ordering) -> Self {
-        Self { compare, entries: Cell::default(), len: Cell::new(0), out: Cell::new(0) }
+        Self { compare, entries: Cell::default() }
     }
 
     fn pop_last(&self) -> Option<Entry<T>> {
         let mut entries = self.entries.take();
         let last = entries.pop();
-        self.len.set(entries.len());
         self.entries.set(entries);
         last
     }
@@ -212,10 +196,7 @@ struct Sorting<'a, T> {
 
 impl<'a, T> Sorting<'a, T> {
     fn of(store: &'a Ordered<T>, heap: &'a Heap<T>) -> Self {
-        let entries = heap.entries.take();
-        heap.len.set(0);
-        heap.out.set(heap.out.get() + entries.len());
-        Self { store, heap, entries, is_sorted: true }
+        Self { store, heap, entries: heap.entries.take(), is_sorted: true }
     }
 
     fn pop(mut self) -> Option<Entry<T>> {
@@ -228,12 +209,10 @@ impl<'a, T> Sorting<'a, T> {
         self.entries.swap(0, last);
         self.sift_down(last);
         self.is_sorted = true;
-        self.heap.out.set(self.heap.out.get() - 1);
         self.entries.pop()
     }
 
     fn push(&mut self, entry: Entry<T>) {
-        self.heap.out.set(self.heap.out.get() + 1);
         self.is_sorted = false;
         self.entries.push(entry);
         let mut at = self.entries.len() - 1;
@@ -271,12 +250,12 @@ impl<T> Drop for Sorting<'_, T> {
     fn drop(&mut self) {
         let Self { store, heap, .. } = *self;
         let entries = mem::take(&mut self.entries);
-        heap.out.set(heap.out.get() - entries.len());
         // Another green thread may have brought a heap of its own back meanwhile.
-        if self.is_sorted && heap.len.get() == 0 {
-            heap.len.set(entries.len());
+        let others = heap.entries.take();
+        if self.is_sorted && others.is_empty() {
             heap.entries.set(entries);
         } else {
+            heap.entries.set(others);
             store.line.borrow_mut().extend(entries);
         }
     }
