@@ -23,9 +23,11 @@ const BACKLOG: usize = 1000;
 /// After so many bytes a line is passed on as it is.
 const LONGEST_LINE: u64 = 64 * 1024;
 
+type Line = Rc<[u8]>;
+
 /// The participants, each with where lines for it go.
 #[derive(Clone, Default)]
-struct Room(Rc<RefCell<HashMap<SocketAddr, Sender<Rc<[u8]>>>>>);
+struct Room(Rc<RefCell<HashMap<SocketAddr, Sender<Line>>>>);
 
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3001".to_owned());
@@ -41,7 +43,7 @@ fn main() -> io::Result<()> {
 }
 
 fn chat(room: &Room, client: TcpStream, address: SocketAddr) -> io::Result<()> {
-    let (lines, to_write) = bounded::<Rc<[u8]>>(BACKLOG);
+    let (lines, to_write) = bounded::<Line>(BACKLOG);
     let mut writer = client.try_clone()?;
     // It ends with the participant, or with its connection: a broken pipe is no news.
     evy::spawn_n(move || to_write.iter().try_for_each(|line| writer.write_all(&line)));
@@ -58,7 +60,7 @@ struct Participant<'a> {
 }
 
 impl<'a> Participant<'a> {
-    fn join(room: &'a Room, address: SocketAddr, lines: Sender<Rc<[u8]>>) -> Self {
+    fn join(room: &'a Room, address: SocketAddr, lines: Sender<Line>) -> Self {
         println!("Participant joined chat.");
         room.0.borrow_mut().insert(address, lines);
         Self { room, address }
@@ -78,7 +80,7 @@ impl<'a> Participant<'a> {
     }
 
     /// Passes a line on to all others.
-    fn say(&self, line: Rc<[u8]>) {
+    fn say(&self, line: Line) {
         for (address, lines) in &*self.room.0.borrow() {
             if *address != self.address {
                 // Who does not read misses it, and so does who is about to leave.

@@ -9,6 +9,7 @@ pub(crate) mod error;
 use std::cell::Cell;
 use std::fmt;
 use std::iter::FusedIterator;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -303,6 +304,10 @@ impl<T> Drop for Sender<T> {
     }
 }
 
+// No panic leaves a channel half-changed.
+impl<T> UnwindSafe for Sender<T> {}
+impl<T> RefUnwindSafe for Sender<T> {}
+
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.channel.describe("Sender", f)
@@ -537,6 +542,9 @@ impl<T> Drop for Receiver<T> {
         }
     }
 }
+
+impl<T> UnwindSafe for Receiver<T> {}
+impl<T> RefUnwindSafe for Receiver<T> {}
 
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,6 +10,10 @@
 //! A descriptor that becomes ready, a refused send and a deadline decide nothing by themselves: the
 //! cases try again then. Between the tries and the park nobody else runs, so nothing is missed.
 //!
+//! Code of users that parks while others still hold the selection's lines (the destructor of an item
+//! that is not sent, in a kill) must not be woken by them. So the selection is claimed by a line of its
+//! own when the park is over, and descriptors, which wake without asking, are the first to be left.
+//!
 //! If the green thread is killed in step 4, what a line handed to it is passed on as by a wait in that
 //! line alone.
 
@@ -21,7 +25,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use evy_runtime::io::{Direction, is_ready, ready_in};
-use evy_runtime::{Reason, Selection, TimedOut};
+use evy_runtime::{Reason, Selection, TimedOut, WaitList};
 
 use crate::channel::error::{RecvError, SendError};
 use crate::channel::{Receiver, Sender};
@@ -53,6 +57,12 @@ pub trait Case {
     /// Stands in line for it while `inside` runs, as one of the lines of `selection`; whether it was
     /// done there. Without `inside` if it fails before, which counts as done.
     fn stand_in_line(&mut self, selection: &Selection, inside: &mut dyn FnMut()) -> bool;
+
+    /// Whether it stands in line by [`ready_in`]. While it does, any park of the green thread may end
+    /// early; so such cases stand innermost, where nothing else parks: no destructor, no clone.
+    fn wakes_early(&self) -> bool {
+        false
+    }
 }
 
 /// What can be received from, in a [`select!`](crate::select!): a [`Receiver`], a [`Queue`], an
@@ -181,8 +191,15 @@ fn wait(cases: &mut [&mut dyn Case], deadline: Option<Instant>) -> Result<(), Ti
             return Ok(());
         }
         waited?;
-        let selection = Selection::new();
-        let mut park = || waited = selection.park(SEVERAL, deadline);
+        cases.sort_unstable_by_key(|case| case.wakes_early());
+        let (selection, innermost) = (Selection::new(), WaitList::new());
+        let mut park = || {
+            let park = || {
+                let _ended = Ended(&innermost);
+                waited = selection.park(SEVERAL, deadline);
+            };
+            innermost.wait_in(&selection, || (), park);
+        };
         if stand_in_lines(cases, &selection, &mut park) {
             return Ok(());
         }
@@ -202,6 +219,16 @@ fn stand_in_lines(
     let mut is_done = false;
     first.stand_in_line(selection, &mut || is_done = stand_in_lines(rest, selection, park))
         || is_done
+}
+
+/// Serves the innermost line when the park is over: if no other line has decided by then, none does.
+/// The cases' lines are left one after the other, and in between code of users may park.
+struct Ended<'a>(&'a WaitList);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.wake_one();
+    }
 }
 
 /// Puts the cases into random order.
@@ -451,6 +478,10 @@ impl Case for Ready<'_> {
             Err(error) => Some(Err(error)),
         };
         self.result.is_some()
+    }
+
+    fn wakes_early(&self) -> bool {
+        true
     }
 
     fn stand_in_line(&mut self, selection: &Selection, inside: &mut dyn FnMut()) -> bool {

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::{Died, GreenThread, sleep, spawn, spawn_n, timeout, yield_now};
 use evy_sync::{
-    Case, Event, GetError, PutError, Queue, Ready, Receiver, Receiving, RecvError, SendError,
-    Sending, TimedOut, TryRecvError, bounded, channel, select, select_timeout, try_select,
+    Case, Event, GetError, Mutex, PutError, Queue, Ready, Receiver, Receiving, RecvError,
+    SendError, Sending, TimedOut, TryRecvError, bounded, channel, select, select_timeout,
+    try_select,
 };
 use util::{
     Census, HOUR, Log, OnDrop, SOON, assert_nothing_is_registered, hog, rounds, settle, yields,
@@ -641,6 +642,56 @@ fn sockets_may_be_waited_for_by_several() -> io::Result<()> {
     assert_eq!(one.wait().unwrap()?, "readable");
     assert_eq!(other.wait().unwrap()?, "readable");
     assert_nothing_is_registered();
+    Ok(())
+}
+
+/// A descriptor only wakes. What parks in between, in a clone or in a destructor during a kill, is not
+/// to be woken by it.
+#[test]
+fn fault_53_a_socket_wakes_nothing_but_the_select() -> io::Result<()> {
+    struct Parks(Rc<Mutex<()>>);
+    impl Clone for Parks {
+        fn clone(&self) -> Self {
+            drop(self.0.lock());
+            Self(Rc::clone(&self.0))
+        }
+    }
+    impl Drop for Parks {
+        fn drop(&mut self) {
+            drop(self.0.lock());
+        }
+    }
+    for _ in 0..20 {
+        let (ours, mut theirs) = socket_pair()?;
+        let (mutex, event) = (Rc::new(Mutex::new(())), Rc::new(Event::new()));
+        let (sender, _receiver) = bounded(0);
+        let wait = || {
+            let (ours, event, sender) = (ours.try_clone(), Rc::clone(&event), sender.clone());
+            let item = Parks(Rc::clone(&mutex));
+            let thread = spawn(move || {
+                let ours = ours.unwrap();
+                select! {
+                    readable(ours) -> _result => unreachable!("nothing comes before the others"),
+                    recv(event) -> value => drop(value),
+                    send(sender, item) -> _sent => unreachable!("nobody receives"),
+                }
+            });
+            yield_now();
+            thread
+        };
+        let [killed, gets] = [wait(), wait()];
+        let guard = mutex.lock();
+        killed.kill();
+        event.send(Parks(Rc::clone(&mutex))).ok().unwrap();
+        settle();
+        // Both are in their locks; now the descriptor becomes ready.
+        theirs.write_all(b"x")?;
+        sleep(SOON);
+        assert!(!killed.is_finished() && !gets.is_finished());
+        drop(guard);
+        assert!(matches!(killed.wait(), Err(Died::Killed)));
+        gets.wait().unwrap();
+    }
     Ok(())
 }
 
