@@ -40,6 +40,20 @@ pub mod adapt {
     pub use evy_green_net::adapt::*;
 }
 
+/// What green threads of one OS thread talk to each other by: events, queues, locks and channels.
+pub mod sync {
+    pub use evy_sync::shared;
+    pub use evy_sync::{
+        AlreadySent, Barrier, BarrierWaitResult, BoundedPermit, BoundedSemaphore, CappedSemaphore,
+        Case, Condvar, Event, GetError, IntoIter, Iter, Lazy, Mutex, MutexGuard, OnceCell, Permit,
+        PutError, Queue, QueueIter, QueueTryIter, Ready, Receive, Receiver, Receiving, RecvError,
+        RecvTimeoutError, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SendError,
+        SendTimeoutError, Sender, Sending, TimedOut, TooManyReleases, Transmit, TryIter,
+        TryRecvError, TrySendError, WaitGroup, WaitTimeoutResult, WouldBlock, bounded, channel,
+        select, select_timeout, try_select, unbounded,
+    };
+}
+
 /// Adapters for crates that others wrote: the same in all respects, but that they use green sockets.
 #[cfg(feature = "patched")]
 pub mod patched {

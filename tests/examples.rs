@@ -198,7 +198,7 @@ fn web_crawler_says_what_is_wrong_with_its_certificates() {
 }
 
 #[test]
-fn recursive_crawler_stays_on_the_host_where_it_began() {
+fn the_crawlers_stay_on_the_host_where_they_began() {
     let elsewhere = Upstream::start(|_| Answer::page("not for you"));
     let away = elsewhere.url("/");
     let server = Upstream::start(move |path| match path {
@@ -219,8 +219,13 @@ fn recursive_crawler_stays_on_the_host_where_it_began() {
         _ => Answer::not_found(),
     });
     // Pages spawn pages: with room for one at a time, too.
-    for concurrency in ["1", "100"] {
-        let output = run("recursive_crawler", &["--concurrency", concurrency, &server.url("/")]);
+    for (name, concurrency) in [
+        ("recursive_crawler", "1"),
+        ("recursive_crawler", "100"),
+        ("producer_consumer", "1"),
+        ("producer_consumer", "100"),
+    ] {
+        let output = run(name, &["--concurrency", concurrency, &server.url("/")]);
         assert!(output.status.success(), "{output:?}");
         let mut lines = lines(&output);
         assert_eq!(lines.pop(), Some("5 pages, 0 failed"));
@@ -233,23 +238,138 @@ fn recursive_crawler_stays_on_the_host_where_it_began() {
 }
 
 #[test]
-fn recursive_crawler_goes_on_when_pages_fail() {
+fn the_crawlers_go_on_when_pages_fail() {
     let server = Upstream::start(|path| match path {
         "/" => Answer::page("<a href=\"/stuck\"> <a href=\"/missing\"> <a href=\"/fine\">"),
         "/stuck" => Answer::page("late").after(Duration::MAX),
         "/fine" => Answer::page("fine"),
         _ => Answer::not_found(),
     });
-    let output = run("recursive_crawler", &["--timeout", "0.3", &server.url("/")]);
-    assert_eq!(output.status.code(), Some(1));
-    let lines = lines(&output);
-    assert_eq!(lines.last(), Some(&"4 pages, 2 failed"), "{lines:#?}");
-    let missing = format!("{}: error: http status: 404", server.url("/missing"));
-    assert!(lines.contains(&missing.as_str()), "{lines:#?}");
-    assert!(
-        lines.iter().any(|line| line.starts_with(&server.url("/stuck: error: "))),
-        "{lines:#?}"
+    for name in ["recursive_crawler", "producer_consumer"] {
+        let output = run(name, &["--timeout", "0.3", &server.url("/")]);
+        assert_eq!(output.status.code(), Some(1));
+        let lines = lines(&output);
+        assert_eq!(lines.last(), Some(&"4 pages, 2 failed"), "{lines:#?}");
+        let missing = format!("{}: error: http status: 404", server.url("/missing"));
+        assert!(lines.contains(&missing.as_str()), "{lines:#?}");
+        assert!(
+            lines.iter().any(|line| line.starts_with(&server.url("/stuck: error: "))),
+            "{lines:#?}"
+        );
+    }
+}
+
+/// The pages of a depth are fetched at once, and each once, however often it is linked to.
+#[test]
+fn producer_consumer_fetches_what_it_finds_at_once() {
+    let server = Upstream::start(|path| {
+        let links = |range: std::ops::Range<u32>| {
+            range.map(|n| format!("<a href=\"/{n}\">")).collect::<String>()
+        };
+        match path {
+            "/" => Answer::page(links(0..20)),
+            _ => Answer::page(links(0..20)).after(DELAY),
+        }
+    });
+    let start = Instant::now();
+    let output = run("producer_consumer", &[&server.url("/")]);
+    let elapsed = start.elapsed();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(lines(&output).last(), Some(&"21 pages, 0 failed"));
+    assert_eq!(server.requests(), 21);
+    // One after the other they would take 20 delays.
+    assert!(elapsed < 8 * DELAY, "{elapsed:?}");
+}
+
+/// One participant of a chat.
+struct Participant(BufReader<TcpStream>);
+
+impl Participant {
+    fn join(address: &str, output: &mut impl BufRead) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        expect_line(output, "Participant joined chat.");
+        Self(BufReader::new(stream))
+    }
+
+    fn say(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+}
+
+fn expect_line(reader: &mut impl BufRead, expected: &str) {
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    assert_eq!(line.trim_end(), expected);
+}
+
+#[test]
+fn chat_server_passes_lines_on_to_all_others() {
+    let mut server = Running(
+        Command::new(example("chat_server"))
+            .arg("127.0.0.1:0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
     );
+    let mut output = BufReader::new(server.0.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("ChatServer starting up on ").expect("its address");
+    let address = address.to_owned();
+
+    let mut one = Participant::join(&address, &mut output);
+    let mut two = Participant::join(&address, &mut output);
+    let mut three = Participant::join(&address, &mut output);
+    one.say("hello\n");
+    expect_line(&mut output, "Chat: hello");
+    expect_line(&mut two.0, "hello");
+    expect_line(&mut three.0, "hello");
+    // The first thing that the speaker reads is what another says.
+    two.say("hello yourself\n");
+    expect_line(&mut output, "Chat: hello yourself");
+    expect_line(&mut one.0, "hello yourself");
+    expect_line(&mut three.0, "hello yourself");
+
+    drop(three);
+    expect_line(&mut output, "Participant left chat.");
+    one.say("are you there?\n");
+    expect_line(&mut output, "Chat: are you there?");
+    expect_line(&mut two.0, "are you there?");
+    // Who has said all that it had to say leaves.
+    two.0.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+    expect_line(&mut output, "Participant left chat.");
+    one.say("alone\n");
+    expect_line(&mut output, "Chat: alone");
+    assert!(server.0.try_wait().unwrap().is_none(), "it goes on");
+}
+
+/// One that does not read keeps nobody from talking, and its memory is bounded.
+#[test]
+fn chat_server_waits_for_nobody() {
+    let mut server = Running(
+        Command::new(example("chat_server"))
+            .arg("127.0.0.1:0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut output = BufReader::new(server.0.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("ChatServer starting up on ").expect("its address");
+    let address = address.to_owned();
+    let _deaf = Participant::join(&address, &mut output);
+    let mut talks = Participant::join(&address, &mut output);
+    let mut hears = Participant::join(&address, &mut output);
+    let text = "x".repeat(10_000);
+    // Far more than the socket's buffers and the backlog hold.
+    for _ in 0..3_000 {
+        talks.say(&text);
+        talks.say("\n");
+        expect_line(&mut output, &format!("Chat: {text}"));
+        expect_line(&mut hears.0, &text);
+    }
 }
 
 #[test]

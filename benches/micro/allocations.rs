@@ -101,6 +101,7 @@ pub(crate) fn operations() -> Vec<(&'static str, u64)> {
     let waiting = || here.wait(TURN, Some(Duration::from_nanos(100)), || ());
     counts.push(("wait that times out", count(waiting)));
     counts.extend(futures());
+    counts.extend(sync_operations());
     counts
 }
 
@@ -164,5 +165,79 @@ fn futures() -> Vec<(&'static str, u64)> {
         }))
     };
     counts.push(("read by a future that waits", count(|| read_that_waits().expect("it reads"))));
+    counts
+}
+
+/// What green threads talk to each other by.
+fn sync_operations() -> Vec<(&'static str, u64)> {
+    use evy::sync::{CappedSemaphore, Condvar, Mutex, Queue, RwLock, Semaphore, channel, select};
+    use evy::{spawn, yield_now};
+    use std::rc::Rc;
+
+    let mut counts = Vec::new();
+    let ((ping, pings), (pong, pongs)) = (channel(), channel());
+    let (_other, others) = channel::<u64>();
+    let partner = spawn(move || pings.iter().try_for_each(|item: u64| pong.send(item)));
+    let round_trip = || {
+        ping.send(1).expect("the partner lives");
+        pongs.recv()
+    };
+    counts.push(("channel, round trip", count(round_trip)));
+    let selects = || {
+        ping.send(1).expect("the partner lives");
+        select! {
+            recv(pongs) -> item => item,
+            recv(others) -> item => item,
+        }
+    };
+    counts.push(("select! of two channels, round trip", count(selects)));
+    partner.kill();
+
+    for (name, queue) in [
+        ("Queue put and get", Queue::unbounded()),
+        ("Queue put and get, by priority", Queue::unbounded().by_priority()),
+    ] {
+        (0..10).for_each(|n| queue.put(n).expect("it is open"));
+        let put_and_get = || {
+            queue.put(5).expect("it is open");
+            queue.get()
+        };
+        counts.push((name, count(put_and_get)));
+    }
+    let queue = Rc::new(Queue::bounded(0));
+    let partner = spawn({
+        let queue = Rc::clone(&queue);
+        move || queue.iter().for_each(drop)
+    });
+    counts.push(("Queue of 0, put", count(|| queue.put(1))));
+    partner.kill();
+
+    let shared = Rc::new((Mutex::new(0), RwLock::new(0), Condvar::new(), Semaphore::new(1)));
+    let contends = spawn({
+        let shared = Rc::clone(&shared);
+        move || {
+            loop {
+                let _permit = shared.3.acquire();
+                let (mut mutex, mut lock) = (shared.0.lock(), shared.1.write());
+                *mutex += 1;
+                *lock += 1;
+                shared.2.notify_one();
+                yield_now();
+            }
+        }
+    });
+    yield_now();
+    counts.push(("Mutex that is contended for", count(|| *shared.0.lock())));
+    counts.push(("RwLock that is contended for", count(|| *shared.1.read())));
+    counts.push(("Semaphore that is contended for", count(|| drop(shared.3.acquire()))));
+    counts.push(("Condvar wait", count(|| *shared.2.wait(shared.0.lock()))));
+    contends.kill();
+
+    let semaphore = CappedSemaphore::new(1, 1);
+    let there_and_back = || {
+        semaphore.acquire();
+        semaphore.release();
+    };
+    counts.push(("CappedSemaphore acquire and release", count(there_and_back)));
     counts
 }

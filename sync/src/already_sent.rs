@@ -3,11 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
-/// The value of an [`Event`](crate::shared::Event) that was sent already; it gives back the one that was not sent.
+/// The value of an [`Event`](crate::Event) that was sent already; it gives back the one that was not sent.
 ///
 /// ```
-/// use evy_sync::AlreadySent;
-/// use evy_sync::shared::Event;
+/// use evy_sync::{AlreadySent, Event};
 ///
 /// let event = Event::new();
 /// event.send(1).unwrap();

@@ -14,7 +14,7 @@ const TIME: &str = "the time was over";
 /// ```
 /// use evy_sync::SendError;
 ///
-/// let (sender, receiver) = evy_sync::shared::channel();
+/// let (sender, receiver) = evy_sync::channel();
 /// drop(receiver);
 /// assert_eq!(sender.send(1), Err(SendError(1)));
 /// ```
@@ -55,7 +55,7 @@ impl<T> Error for SendError<T> {}
 /// ```
 /// use evy_sync::TrySendError;
 ///
-/// let (sender, _receiver) = evy_sync::shared::bounded(0);
+/// let (sender, _receiver) = evy_sync::bounded(0);
 /// assert_eq!(sender.try_send(1), Err(TrySendError::Full(1)));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -138,7 +138,7 @@ impl<T> From<SendError<T>> for TrySendError<T> {
 /// use std::time::Duration;
 /// use evy_sync::SendTimeoutError;
 ///
-/// let (sender, _receiver) = evy_sync::shared::bounded(0);
+/// let (sender, _receiver) = evy_sync::bounded(0);
 /// let sent = sender.send_timeout(1, Duration::from_millis(1));
 /// assert_eq!(sent, Err(SendTimeoutError::Timeout(1)));
 /// ```
@@ -221,7 +221,7 @@ impl<T> From<SendError<T>> for SendTimeoutError<T> {
 /// ```
 /// use evy_sync::RecvError;
 ///
-/// let (sender, receiver) = evy_sync::shared::channel::<u32>();
+/// let (sender, receiver) = evy_sync::channel::<u32>();
 /// drop(sender);
 /// assert_eq!(receiver.recv(), Err(RecvError));
 /// ```
@@ -241,7 +241,7 @@ impl Error for RecvError {}
 /// ```
 /// use evy_sync::TryRecvError;
 ///
-/// let (_sender, receiver) = evy_sync::shared::channel::<u32>();
+/// let (_sender, receiver) = evy_sync::channel::<u32>();
 /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,7 +300,7 @@ impl From<RecvError> for TryRecvError {
 /// use std::time::Duration;
 /// use evy_sync::RecvTimeoutError;
 ///
-/// let (_sender, receiver) = evy_sync::shared::channel::<u32>();
+/// let (_sender, receiver) = evy_sync::channel::<u32>();
 /// let received = receiver.recv_timeout(Duration::from_millis(1));
 /// assert_eq!(received, Err(RecvTimeoutError::Timeout));
 /// ```

@@ -6,11 +6,11 @@ use std::fmt;
 /// It is not to be had without waiting.
 ///
 /// ```
-/// use evy_sync::WouldBlock;
-/// use evy_sync::shared::Semaphore;
+/// use evy_sync::{Mutex, WouldBlock};
 ///
-/// let semaphore = Semaphore::new(0);
-/// assert_eq!(semaphore.try_acquire().unwrap_err(), WouldBlock);
+/// let mutex = Mutex::new(1);
+/// let _guard = mutex.lock();
+/// assert_eq!(mutex.try_lock().unwrap_err(), WouldBlock);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WouldBlock;
