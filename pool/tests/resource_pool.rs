@@ -793,20 +793,45 @@ fn a_resource_that_was_idle_for_too_long_is_not_handed_out() {
 
 /// A LIFO pool takes from the other end.
 #[test]
-fn gets_and_puts_drop_what_has_been_idle_for_too_long() {
+fn a_put_drops_what_has_been_idle_for_too_long() {
     let maker = Maker::new();
     let pool = maker.builder().lifo().max_idle(Duration::from_millis(20)).build().unwrap();
     let [one, two, three] = get_all(&pool);
     drop((one, two));
     sleep(Duration::from_millis(21));
     drop(three);
-    assert_eq!((counts(&pool), maker.alive()), ((1, 1, 4, 0), 1), "at a put");
-    let [three, four] = get_all(&pool);
-    drop(four);
-    sleep(Duration::from_millis(21));
-    assert_eq!(pool.idle(), 1);
-    let five = get(&pool);
-    assert_eq!((three.number, five.number, maker.alive()), (3, 5, 2), "at a get");
+    assert_eq!((counts(&pool), maker.alive()), ((1, 1, 4, 0), 1));
+}
+
+/// If the machine is so slow that the young one is too old as well, it is dropped, too.
+#[test]
+fn a_get_drops_what_has_been_idle_for_too_long() {
+    let maker = Maker::new();
+    for get in [|pool: &Pool| pool.get().ok(), |pool: &Pool| pool.try_get()] {
+        let pool = maker.builder().lifo().max_idle(Duration::from_millis(20)).build().unwrap();
+        let [one, two] = get_all(&pool);
+        drop(one);
+        sleep(Duration::from_millis(15));
+        drop(two);
+        sleep(Duration::from_millis(6));
+        let held = get(&pool);
+        assert_eq!((pool.idle(), maker.alive()), (0, pool.size() as isize));
+        assert!(pool.size() <= 1, "the old one is gone");
+        drop(held);
+    }
+}
+
+/// It lies where a LIFO pool takes from, and one that is younger in front of it.
+#[test]
+fn a_resource_past_its_age_is_not_handed_out_wherever_it_lies() {
+    let pool = Maker::new().builder().lifo().max_age(Duration::from_millis(20)).build().unwrap();
+    let old = get(&pool);
+    sleep(Duration::from_millis(15));
+    let young = get(&pool);
+    drop(young);
+    drop(old);
+    sleep(Duration::from_millis(6));
+    assert_ne!(get(&pool).number, 1);
 }
 
 #[test]
@@ -1153,6 +1178,37 @@ fn the_slot_of_a_resource_is_free_when_its_destructor_is_done() {
     gate.open();
     assert!(waiter.wait().unwrap());
     user.wait().unwrap();
+}
+
+/// What is too much has no slot any more. Otherwise what comes back meanwhile would seem too much as well.
+#[test]
+fn a_surplus_resource_that_takes_long_to_go_costs_no_other() {
+    let (is_slow, gate) = (Rc::new(Cell::new(true)), Gate::new());
+    let pool = pool_of_dropped(4, {
+        let (is_slow, gate) = (Rc::clone(&is_slow), gate.clone());
+        move || {
+            if is_slow.get() {
+                gate.pass();
+            }
+        }
+    });
+    let [one, two, three, four] = [(); 4].map(|()| pool.get().unwrap());
+    drop(one);
+    let shrinks = spawn({
+        let pool = pool.clone();
+        move || pool.resize(2)
+    });
+    yield_now();
+    assert_eq!((gate.held(), pool.size(), pool.idle()), (1, 3, 0), "an idle one");
+    let returns = spawn(move || drop(two));
+    yield_now();
+    assert_eq!((gate.held(), pool.size(), pool.idle()), (2, 2, 0), "one that came back");
+    drop((three, four));
+    assert_eq!((pool.size(), pool.idle(), pool.free()), (2, 2, 2));
+    gate.open();
+    shrinks.wait().unwrap();
+    returns.wait().unwrap();
+    is_slow.set(false);
 }
 
 /// FAULTS row 53: one that is killed in a destructor has given its slot back all the same.

@@ -326,3 +326,32 @@ impl<K, V> Drop for Ending<K, V> {
         self.leave(|| Err(self.error(Cause::Died(Died::Killed))));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use evy_runtime::timeout;
+
+    use crate::DagPool;
+
+    /// Somebody may wait for years, a second at a time, for what is never there.
+    #[test]
+    fn a_wait_that_gives_up_leaves_no_subscription_behind() {
+        let dag: DagPool<u32, u32> = DagPool::new([(0, 0)]);
+        let subscriptions = || {
+            let nodes = dag.graph.nodes.borrow();
+            nodes.iter().map(|node| node.subscriptions.len()).sum::<usize>()
+        };
+        for _ in 0..10 {
+            assert!(timeout(Duration::ZERO, || dag.wait([0, 1, 2])).is_err());
+        }
+        assert_eq!(subscriptions(), 0);
+        let results = dag.wait_each([1, 2, 1]);
+        assert_eq!(subscriptions(), 2);
+        dag.post(1, 1).unwrap();
+        assert_eq!(subscriptions(), 1);
+        drop(results);
+        assert_eq!(subscriptions(), 0);
+    }
+}
