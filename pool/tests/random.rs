@@ -6,11 +6,15 @@
 mod util;
 
 use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::rc::Rc;
+use std::thread::panicking;
 
-use evy_pool::{GreenPile, GreenPool};
-use evy_runtime::{Died, GreenThread, sleep, spawn, timeout, yield_now};
+use evy_pool::{DagInputs, DagPool, GreenPile, GreenPool, Pooled, ResourcePool};
+use evy_runtime::{
+    Died, GreenThread, GreenThreadId, current, kill, sleep, spawn, timeout, yield_now,
+};
 use util::{
     Census, Counted, OnDrop, Random, assert_nothing_is_registered, for_each_seed, rounds, settle,
 };
@@ -257,5 +261,305 @@ fn fault_53_slots_are_exact_after_random_kills_and_timeouts() {
         assert_eq!(world.census.alive(), 0, "values alive");
         assert_nothing_is_registered();
         assert!(Rc::into_inner(world).is_some(), "nobody holds on to the shared world");
+    });
+}
+
+/// What all code of a [`Shop`]'s users does now and then, until the test comes to its end.
+#[derive(Clone)]
+struct Moods {
+    random: Random,
+    calm: Rc<Cell<bool>>,
+}
+
+impl Moods {
+    /// Parks, or does not.
+    fn dawdle(&self) {
+        match self.random.below(8) {
+            _ if self.calm.get() => {}
+            0 | 1 => yield_now(),
+            2 => sleep(self.random.short()),
+            _ => {}
+        }
+    }
+
+    /// Whether all goes well. It may panic instead.
+    fn is_good(&self) -> bool {
+        self.dawdle();
+        match self.random.below(16) {
+            _ if self.calm.get() => true,
+            0 => panic!("on purpose"),
+            1 | 2 => false,
+            _ => true,
+        }
+    }
+}
+
+/// A resource whose destructor parks at times, and panics at times.
+struct Moody {
+    moods: Moods,
+    _alive: Counted,
+}
+
+impl Drop for Moody {
+    fn drop(&mut self) {
+        // A panic in the middle of an unwind would end the process, whatever the pool does.
+        if !panicking() {
+            self.moods.is_good();
+        }
+    }
+}
+
+/// One pool of resources, and all that happens to it.
+struct Shop {
+    moods: Moods,
+    census: Census,
+    pool: ResourcePool<Moody, ()>,
+}
+
+impl Shop {
+    fn new(random: &Random) -> Self {
+        let moods = Moods { random: random.clone(), calm: Rc::default() };
+        let census = Census::new();
+        let [makes, validates, recycles] = [(); 3].map(|()| moods.clone());
+        let mut builder = {
+            let census = census.clone();
+            ResourcePool::builder(move || {
+                let is_good = makes.is_good();
+                is_good.then(|| Moody { moods: makes.clone(), _alive: census.one() }).ok_or(())
+            })
+        };
+        builder =
+            builder.validate(move |_| validates.is_good()).recycle(move |_| recycles.is_good());
+        if random.one_in(2) {
+            builder = builder.lifo().max_idle(random.short() * 20).max_age(random.short() * 50);
+        }
+        if random.one_in(2) {
+            builder = builder.keep_on_unwind();
+        }
+        Self { moods, census, pool: builder.build().expect("it makes none ahead") }
+    }
+
+    /// A customer, in one of many ways.
+    fn serve(self: &Rc<Self>) -> GreenThread<()> {
+        let shop = Rc::clone(self);
+        spawn(move || {
+            let random = &shop.moods.random;
+            let got = match random.below(4) {
+                0 => shop.pool.get_timeout(random.short()).ok(),
+                1 => timeout(random.short(), || shop.pool.get().ok()).ok().flatten(),
+                2 => shop.pool.try_get(),
+                _ => shop.pool.get().ok(),
+            };
+            if let Some(resource) = got {
+                shop.use_up(resource);
+            }
+        })
+    }
+
+    fn use_up(&self, resource: Pooled<Moody>) {
+        let random = &self.moods.random;
+        (0..random.below(3)).for_each(|_| self.moods.dawdle());
+        match random.below(12) {
+            0 => resource.discard(),
+            1 => drop(resource.detach()),
+            2 => panic!("on purpose"),
+            3 => self.pool.put(resource),
+            // A second one. Only for a while: others may do the same.
+            4 => drop((self.pool.get_timeout(random.short()), resource)),
+            5 => drop(timeout(random.short(), || {
+                let _resource = resource;
+                sleep(random.short());
+            })),
+            _ => drop(resource),
+        }
+    }
+
+    fn check(&self, max: usize) {
+        let pool = &self.pool;
+        assert_eq!(pool.max(), max);
+        assert!(pool.idle() <= pool.size());
+        assert_eq!(pool.free(), max as isize - (pool.size() - pool.idle()) as isize);
+        let is_lost = pool.waiting() > 0 && (pool.idle() > 0 || pool.size() < max);
+        assert!(!is_lost, "nobody waits beside a resource or a free slot: {pool:?}");
+    }
+}
+
+/// FAULTS rows 41 and 53: deadlines and kills at any time, and code of users that does as it likes.
+#[test]
+fn fault_53_resources_and_slots_are_exact_after_random_kills_and_timeouts() {
+    for_each_seed(|random| {
+        let shop = Rc::new(Shop::new(&random));
+        let mut max = 4;
+        let mut customers: Vec<GreenThread<()>> = Vec::new();
+        for _ in 0..rounds(1_000_000) / 4 {
+            match random.below(16) {
+                0..=5 if customers.len() < 40 => customers.push(shop.serve()),
+                6 | 7 if !customers.is_empty() => {
+                    customers.swap_remove(random.below(customers.len())).kill();
+                }
+                8 => customers.retain(|customer| !customer.is_finished()),
+                9 if random.one_in(8) => {
+                    max = random.below(6);
+                    // Destructors run here, and panic.
+                    let _ = catch_unwind(AssertUnwindSafe(|| shop.pool.resize(max)));
+                }
+                10 if random.one_in(8) => {
+                    let _ = catch_unwind(AssertUnwindSafe(|| shop.pool.clear()));
+                }
+                11 if random.one_in(8) => {
+                    let _ = catch_unwind(AssertUnwindSafe(|| shop.pool.expire()));
+                }
+                _ => yield_now(),
+            }
+            shop.check(max);
+        }
+        shop.moods.calm.set(true);
+        shop.pool.resize(5);
+        for customer in customers {
+            drop(customer.wait());
+        }
+        settle();
+        shop.check(5);
+        let pool = &shop.pool;
+        assert_eq!((pool.size(), pool.waiting()), (pool.idle(), 0));
+        assert_eq!(shop.census.alive(), pool.size() as isize, "resources alive");
+        let all: Vec<_> = (0..5).map(|_| pool.get().expect("all is calm")).collect();
+        assert_eq!(pool.free(), 0);
+        drop(all);
+        assert_nothing_is_registered();
+        let census = shop.census.clone();
+        assert!(Rc::into_inner(shop).is_some(), "nobody holds on to the shop");
+        assert_eq!(census.alive(), 0);
+    });
+}
+
+/// A graph of which each node has the sum of what it depends on, and one more: if nothing happens to it.
+struct Sums {
+    random: Random,
+    dag: DagPool<usize, u64>,
+    depends: Vec<Vec<usize>>,
+    /// Nodes that panicked or were killed: their failure is their own.
+    dead: RefCell<HashSet<usize>>,
+    /// Nodes whose result came from elsewhere.
+    posted: RefCell<HashMap<usize, u64>>,
+    nodes: RefCell<Vec<(usize, GreenThreadId)>>,
+}
+
+impl Sums {
+    fn new(random: &Random, size: usize) -> Self {
+        let some = |n: usize| (0..n).filter(|_| random.one_in(n.div_ceil(3))).collect();
+        Self {
+            random: random.clone(),
+            dag: DagPool::new([]),
+            depends: (0..size).map(some).collect(),
+            dead: RefCell::default(),
+            posted: RefCell::default(),
+            nodes: RefCell::default(),
+        }
+    }
+
+    fn spawn(self: &Rc<Self>, key: usize) {
+        let sums = Rc::clone(self);
+        let node = move |inputs: DagInputs<usize, u64>| sums.add(inputs);
+        self.dag.spawn(key, self.depends[key].clone(), node).expect("each is spawned once");
+    }
+
+    fn add(&self, inputs: DagInputs<usize, u64>) -> u64 {
+        let (key, random) = (*inputs.key(), &self.random);
+        self.nodes.borrow_mut().push((key, current()));
+        let mut sum = 1;
+        for (_, value) in inputs {
+            sum += value;
+            random.one_in(4).then(yield_now);
+        }
+        match random.below(12) {
+            0 => {
+                self.dead.borrow_mut().insert(key);
+                panic!("on purpose");
+            }
+            1 => sleep(random.short()),
+            2 => {
+                self.posted.borrow_mut().insert(key, 7);
+                self.dag.post(key, 7).expect("it is its own");
+                yield_now();
+            }
+            _ => {}
+        }
+        sum
+    }
+
+    /// Kills a node, by its key or by its id.
+    fn kill_one(&self) {
+        let nodes = self.nodes.borrow();
+        let (key, id) = nodes[self.random.below(nodes.len())];
+        drop(nodes);
+        if !self.dag.running_keys().contains(&key) || self.dag.get(&key).is_some() {
+            return;
+        }
+        if self.random.one_in(2) {
+            assert!(self.dag.kill(&key));
+            self.posted.borrow_mut().insert(key, 9);
+            self.dag.post(key, 9).expect("its node is forgotten");
+        } else {
+            self.dead.borrow_mut().insert(key);
+            assert!(kill(id));
+        }
+    }
+
+    /// Whether what became of a node is what had to.
+    fn check(&self, key: usize) {
+        let (posted, dead) = (self.posted.borrow(), self.dead.borrow());
+        match self.dag.get(&key).expect("all have ended") {
+            Ok(value) => {
+                let sum = |key: &usize| self.dag.get(key).unwrap().unwrap();
+                let expected = posted.get(&key).copied();
+                let expected =
+                    expected.unwrap_or_else(|| 1 + self.depends[key].iter().map(sum).sum::<u64>());
+                assert_eq!(value, expected, "of {key}");
+            }
+            Err(error) => {
+                let keys: Vec<_> = error.keys().copied().collect();
+                assert_eq!(keys[0], key);
+                assert!(keys.windows(2).all(|pair| self.depends[pair[0]].contains(&pair[1])));
+                assert!(keys.iter().all(|key| !posted.contains_key(key)));
+                assert!(dead.contains(keys.last().unwrap()));
+            }
+        }
+    }
+}
+
+/// FAULTS row 53: no result is lost, and no failure is somebody else's.
+#[test]
+fn fault_53_each_node_has_its_sum_or_a_reason_after_random_kills_and_panics() {
+    for_each_seed(|random| {
+        for _ in 0..rounds(5_000) / 4 {
+            let size = 40;
+            let sums = Rc::new(Sums::new(&random, size));
+            let mut left: Vec<_> = (0..size).collect();
+            let mut waiters = Vec::new();
+            while !left.is_empty() {
+                match random.below(8) {
+                    0 => yield_now(),
+                    1 if !sums.nodes.borrow().is_empty() => sums.kill_one(),
+                    2 => {
+                        let (sums, keys) =
+                            (Rc::clone(&sums), [random.below(size), random.below(size)]);
+                        waiters.push(spawn(move || {
+                            let _ = timeout(sums.random.short(), || sums.dag.wait(keys).map(drop));
+                            sums.dag.wait_each(keys).count()
+                        }));
+                    }
+                    _ => sums.spawn(left.swap_remove(random.below(left.len()))),
+                }
+            }
+            for waiter in waiters {
+                assert!((1..=2).contains(&waiter.wait().unwrap()));
+            }
+            drop(sums.dag.waitall());
+            assert_eq!((sums.dag.running(), sums.dag.waiting()), (0, 0));
+            (0..size).for_each(|key| sums.check(key));
+            assert!(Rc::into_inner(sums).is_some(), "nobody holds on to the graph");
+        }
+        assert_nothing_is_registered();
     });
 }
