@@ -86,15 +86,12 @@ pub fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
         drop(call);
         panic!("cannot start an OS thread for a blocking job: {error}");
     }
-    loop {
-        match task.take_answer() {
-            Some(Answer::Result(Ok(value))) => return value,
-            Some(Answer::Result(Err(payload))) => resume_unwind(payload),
-            Some(Answer::Refused) => {
-                panic!("the pool of OS threads was shut down before this job had begun")
-            }
-            None => parker.park(JOB, None).expect("there is no deadline"),
-        }
+    // Told after the thread has become idle: not a moment earlier is the answer looked for.
+    parker.park(JOB, None).expect("there is no deadline");
+    match task.take_answer().expect("who is told has an answer") {
+        Answer::Result(Ok(value)) => value,
+        Answer::Result(Err(payload)) => resume_unwind(payload),
+        Answer::Refused => panic!("the pool of OS threads was shut down before this job had begun"),
     }
 }
 
