@@ -44,6 +44,9 @@ const TAG: usize = 2;
 /// Marks a message to the hub that a bell was dropped elsewhere.
 const GONE: u64 = 1 << 62;
 
+/// Slots beyond which the memory is given back when none is in use: a burst is over.
+const MANY: usize = 1024;
+
 /// The end of the list of free slots.
 const NONE: u32 = u32::MAX;
 
@@ -59,6 +62,7 @@ pub(crate) struct Bells {
     slots: RefCell<Vec<Slot>>,
     /// The first free slot.
     free: Cell<u32>,
+    in_use: Cell<usize>,
     /// What is left to do once the hub's turn is over.
     notes: RefCell<Vec<Note>>,
     /// A bell was rung or dropped elsewhere since it was tidied up.
@@ -237,6 +241,7 @@ impl Bells {
         Self {
             slots: RefCell::default(),
             free: Cell::new(NONE),
+            in_use: Cell::new(0),
             notes: RefCell::default(),
             untidy: Cell::new(false),
         }
@@ -244,6 +249,7 @@ impl Bells {
 
     fn take_slot(&self) -> u32 {
         let mut slots = self.slots.borrow_mut();
+        self.in_use.set(self.in_use.get() + 1);
         let free = self.free.get();
         if let Some(slot) = slots.get_mut(free as usize) {
             if let Place::Free(next) = std::mem::take(&mut slot.place) {
@@ -318,12 +324,10 @@ impl Bells {
     /// Takes a bell out of where it stands. Runs no code of users.
     fn leave(&self, scheduler: &Scheduler, index: u32) {
         let owner = owner_of(index);
-        let place = {
-            let slot = &mut self.slots.borrow_mut()[index as usize];
-            match slot.place {
-                Place::Free(_) => return,
-                _ => std::mem::take(&mut slot.place),
-            }
+        let place = match self.slots.borrow_mut().get_mut(index as usize) {
+            // A note may be older than the end of its bell.
+            None | Some(Slot { place: Place::Free(_), .. }) => return,
+            Some(slot) => std::mem::take(&mut slot.place),
         };
         match place {
             Place::Line(key, direction) => {
@@ -344,9 +348,16 @@ impl Bells {
     /// Takes a bell back and gives out what waker it had. Runs no code of users.
     fn give_back(&self, scheduler: &Scheduler, index: u32) -> Option<Waker> {
         self.leave(scheduler, index);
-        let slot = &mut self.slots.borrow_mut()[index as usize];
+        let mut slots = self.slots.borrow_mut();
+        let slot = &mut slots[index as usize];
         slot.place = Place::Free(self.free.replace(index));
-        slot.waker.take()
+        let waker = slot.waker.take();
+        self.in_use.set(self.in_use.get() - 1);
+        if self.in_use.get() == 0 && slots.capacity() > MANY {
+            *slots = Vec::new();
+            self.free.set(NONE);
+        }
+        waker
     }
 
     /// Makes room for `thread`, which is about to park in the line where `holder` stands: a future that

@@ -115,6 +115,9 @@ pub(crate) struct Entry {
 /// the future is polled with.
 const HELD_BY_A_CALL: usize = 2;
 
+/// Signals beyond which the memory is given back when no call is left.
+const MANY: usize = 1024;
+
 /// All signals of one scheduler.
 #[derive(Default)]
 pub(crate) struct Signals {
@@ -146,6 +149,18 @@ impl Signals {
         entry
     }
 
+    /// A call has ended.
+    fn give_back(&self, entry: &Rc<Entry>) {
+        let mut spare = self.spare.borrow_mut();
+        let mut entries = self.entries.borrow_mut();
+        spare.push(Rc::clone(entry));
+        if spare.len() > MANY && spare.len() == entries.len() {
+            // A burst is over. Who still has a waker of one of them wakes nobody.
+            *spare = Vec::new();
+            *entries = Vec::new();
+        }
+    }
+
     /// A new signal in the place of one whose call has ended, but of which somebody keeps a waker.
     #[cold]
     fn replace(&self, scheduler: &Scheduler, index: u32) -> Rc<Entry> {
@@ -160,7 +175,9 @@ impl Signals {
             return false;
         }
         // It may be late, and for an earlier one in this place: who is woken looks for the token.
-        if let Some(thread) = self.entries.borrow()[(word & !SIGNAL) as usize].parked.get() {
+        let entries = self.entries.borrow();
+        let entry = entries.get((word & !SIGNAL) as usize);
+        if let Some(thread) = entry.and_then(|entry| entry.parked.get()) {
             scheduler.wake(thread, Wake::Run);
         }
         true
@@ -238,7 +255,7 @@ impl Lent<'_> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        self.scheduler.signals.spare.borrow_mut().push(Rc::clone(&self.entry));
+        self.scheduler.signals.give_back(&self.entry);
     }
 }
 
@@ -273,9 +290,10 @@ impl Signal {
 
     fn wake_here(&self, scheduler: &Scheduler) {
         let entries = scheduler.signals.entries.borrow();
-        let entry = &entries[self.index as usize];
-        // Otherwise the call has ended, and another one has its place.
-        if ptr::eq(&*entry.signal, self) {
+        // If it is another one's, the call has ended.
+        if let Some(entry) = entries.get(self.index as usize)
+            && ptr::eq(&*entry.signal, self)
+        {
             entry.woken.set(true);
             if let Some(thread) = entry.parked.get() {
                 scheduler.wake(thread, Wake::Run);

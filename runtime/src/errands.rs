@@ -55,8 +55,9 @@ impl Errands {
         self.due.borrow_mut().push_back(waker);
     }
 
-    /// The OS thread ends: what was sent and has not begun is dropped.
+    /// The OS thread ends: what was sent and has not begun is dropped, and so are wakers that are due.
     pub(crate) fn end(&self) {
+        self.due.take().into_iter().for_each(drop_quietly);
         if let Some(inbox) = self.inbox.get() {
             inbox.end();
         }

@@ -14,6 +14,8 @@
 //! ```
 //!
 //! The bit is cleared before the call, never after: an event that comes during the call stays.
+//!
+//! [`Interest`] does the same for futures: what would park is pending.
 
 use std::fmt;
 use std::io;

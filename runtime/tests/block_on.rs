@@ -60,6 +60,15 @@ impl Flag {
     }
 }
 
+/// A waker that sets a flag.
+struct Sets(Flag);
+
+impl Wake for Sets {
+    fn wake(self: Arc<Self>) {
+        self.0.set();
+    }
+}
+
 /// Ready at the second poll; wakes itself at the first.
 fn once_again() -> impl Future<Output = ()> {
     let mut polled = false;
@@ -304,6 +313,46 @@ fn a_poll_may_park_in_the_blocking_way() {
     yield_now();
     others.wake_one();
     assert_eq!(waiter.wait().unwrap(), 7);
+}
+
+/// FAULTS row 22: the waker of a call wakes its green thread out of no other wait.
+#[test]
+fn fault_22_a_wake_during_another_wait_of_the_green_thread() {
+    let (line, others) = line();
+    let flag = Flag::default();
+    let waiter = spawn({
+        let flag = flag.clone();
+        move || {
+            block_on(async {
+                // It has waited by its waker before.
+                Alarm::after(Duration::from_micros(10)).await;
+                poll_fn(|context| {
+                    let poll = flag.poll(context);
+                    if poll.is_pending() {
+                        // A wake that nobody meant for this would be a timeout.
+                        wait_in(&line);
+                        unblock(|| sleep(Duration::from_millis(1)));
+                    }
+                    poll
+                })
+                .await;
+            });
+        }
+    });
+    while others.is_empty() {
+        sleep(Duration::from_micros(10));
+    }
+    let wakers = flag.0.lock().unwrap().1.clone().unwrap();
+    wakers.wake_by_ref();
+    std::thread::spawn(move || wakers.wake()).join().unwrap();
+    sleep(Duration::from_millis(1));
+    assert!(!others.is_empty() && !waiter.is_finished());
+    flag.set();
+    (0..3).for_each(|_| yield_now());
+    assert!(!others.is_empty() && !waiter.is_finished());
+    others.wake_one();
+    waiter.wait().unwrap();
+    assert_nothing_is_registered();
 }
 
 /// FAULTS row 7.
@@ -724,6 +773,15 @@ fn an_alarm_that_is_reset_or_dropped_while_it_waits_leaves_nothing_behind() {
     assert!(pin!(&mut alarm).poll(&mut context).is_pending());
     drop(alarm);
     assert_nothing_is_registered();
+    // Its waker goes at once.
+    let flag = Flag::default();
+    let waker = Waker::from(Arc::new(Sets(flag.clone())));
+    let mut alarm = Alarm::after(HOUR);
+    assert!(pin!(&mut alarm).poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    assert_eq!(Arc::strong_count(&flag.0), 2);
+    alarm.reset(Instant::now() + HOUR);
+    assert_eq!(Arc::strong_count(&flag.0), 1);
     // Sooner and later, while somebody waits for it.
     let alarm = Rc::new(RefCell::new(Alarm::after(HOUR)));
     let waiter = spawn({
@@ -828,6 +886,10 @@ fn a_future_runs_on_a_hub_of_another_os_thread_too() {
     other.join().unwrap();
 }
 
+fn waker_of_a_call() -> Waker {
+    block_on(poll_fn(|context| Poll::Ready(context.waker().clone())))
+}
+
 /// Any number of calls at once, each woken by the one before.
 #[test]
 fn very_many_calls_wait_at_once() {
@@ -846,6 +908,12 @@ fn very_many_calls_wait_at_once() {
     flags[0].set();
     block_on(flags[MANY].wait());
     join_all(threads).into_iter().for_each(|result| result.unwrap());
+    // What comes after a burst starts with empty tables; a waker of the burst is nobody's.
+    let late = waker_of_a_call();
+    block_on(once_again());
+    late.wake_by_ref();
+    std::thread::spawn(move || late.wake()).join().unwrap();
+    block_on(Alarm::after(Duration::from_micros(100)));
     assert_nothing_is_registered();
 }
 

@@ -581,6 +581,35 @@ fn fault_06_a_future_that_would_wait_during_an_unwind_gets_an_error() {
     assert_nothing_is_registered();
 }
 
+/// FAULTS row 6: what does not wait goes on, although a green thread that unwinds cannot yield.
+#[test]
+fn fault_06_a_future_that_never_waits_during_an_unwind_ends() {
+    let (mut stream, _peer) = pair();
+    let calls = Rc::new(Cell::new(0));
+    let unlucky = spawn({
+        let calls = Rc::clone(&calls);
+        move || {
+            let _on_drop = OnDrop(|| {
+                block_on(async {
+                    for _ in 0..1000 {
+                        let call = |_: BorrowedFd<'_>| Ok(());
+                        let write = poll_fn(|context| {
+                            stream.write.poll_call(context, &stream.fd, Direction::Write, call)
+                        });
+                        write.await.unwrap();
+                        calls.set(calls.get() + 1);
+                    }
+                });
+            });
+            panic!("and its destructor writes");
+        }
+    });
+    let _watchdog = Watchdog::new("a future that unwinds and never waits");
+    assert!(unlucky.wait().is_err());
+    assert_eq!(calls.get(), 1000);
+    assert_nothing_is_registered();
+}
+
 /// FAULTS row 15: one future whose descriptor is always ready.
 #[test]
 fn fault_15_a_future_that_never_waits_lets_the_others_run() {
@@ -734,20 +763,42 @@ fn a_descriptor_of_another_hub_is_waited_for_too() {
     assert_nothing_is_registered();
 }
 
-/// FAULTS row 1: the descriptor is closed while its copy is waited for; the number is free at once.
-#[test]
-fn fault_01_a_descriptor_of_another_hub_goes_while_it_is_waited_for() {
-    let (ours, peer) = UnixStream::pair().unwrap();
-    ours.set_nonblocking(true).unwrap();
-    let fd = GreenFd::new(ours.into());
+/// A descriptor whose hub has ended.
+fn of_another_hub(fd: UnixStream) -> GreenFd {
+    let fd = GreenFd::new(fd.into());
     let fd = std::thread::spawn(move || {
-        // Registered with a hub that has ended since.
         let attempt =
             Attempt { timeout: Some(Duration::from_millis(1)), ..Attempt::new(Direction::Read) };
         fd.call(attempt, |fd| recv(fd, &mut [0; 8])).unwrap_err();
         fd
     });
-    let fd = fd.join().unwrap();
+    fd.join().unwrap()
+}
+
+#[test]
+fn a_poll_that_is_ready_before_it_was_told_leaves_nothing_behind() {
+    let (ours, mut peer) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let fd = of_another_hub(ours);
+    let (count, waker) = Count::new();
+    let mut context = Context::from_waker(&waker);
+    let (mut interest, call) = (Interest::new(), |fd: BorrowedFd<'_>| recv(fd, &mut [0; 8]));
+    assert!(interest.poll_call(&mut context, &fd, Direction::Read, call).is_pending());
+    assert_eq!(Arc::strong_count(&count), 3);
+    peer.write_all(b"x").unwrap();
+    // The hub has not looked since.
+    let poll = interest.poll_call(&mut context, &fd, Direction::Read, call);
+    assert!(matches!(poll, Poll::Ready(Ok(1))), "{poll:?}");
+    assert_eq!((count.calls(), Arc::strong_count(&count)), (0, 2));
+    assert_nothing_is_registered();
+}
+
+/// FAULTS row 1: the descriptor is closed while its copy is waited for; the number is free at once.
+#[test]
+fn fault_01_a_descriptor_of_another_hub_goes_while_it_is_waited_for() {
+    let (ours, peer) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let fd = of_another_hub(ours);
     let (count, waker) = Count::new();
     let mut context = Context::from_waker(&waker);
     let mut interest = Interest::new();
