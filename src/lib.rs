@@ -8,7 +8,7 @@ pub use evy_green_net::{StopServe, connect, is_shortage, listen, serve};
 #[cfg(feature = "signal")]
 pub use evy_green_os::signal;
 pub use evy_green_os::{fs, pipe, process};
-pub use evy_pool::{GreenPile, GreenPool, Imap};
+pub use evy_pool::{DagPool, GreenPile, GreenPool, Imap, ResourcePool};
 pub use evy_runtime::{
     Alarm, Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, Remote,
     RemoteThread, Scope, ScopedGreenThread, SwitchHook, add_switch_hook, block_on, current,
@@ -16,6 +16,14 @@ pub use evy_runtime::{
     spawn_after, spawn_after_local, spawn_n, threadpool, timeout, unblock, wait_readable,
     wait_writable, yield_now,
 };
+
+/// The pools, and what their calls give.
+pub mod pool {
+    pub use evy_pool::{
+        Collision, DagInputs, DagPool, DagResults, GetError, GreenPile, GreenPool, Imap, Pooled,
+        PropagateError, ResourcePool, ResourcePoolBuilder,
+    };
+}
 
 /// Several hubs in one process, for more than one core.
 pub mod cores {

@@ -107,7 +107,7 @@ fn a_panic_that_nobody_saw_goes_on_in_the_scope_when_all_have_ended() {
 #[test]
 fn a_panic_that_was_waited_for_is_over() {
     let value = scope(|s| {
-        let died = s.spawn(|| panic!("seen")).wait().map(|()| ()).unwrap_err();
+        let died = s.spawn(|| panic!("seen")).wait().unwrap_err();
         assert_eq!(died.to_string(), "green thread panicked: seen");
         7
     });
@@ -332,7 +332,7 @@ fn a_panic_in_a_nursery_is_the_nurserys_whoever_waits_for_the_child() {
     let text = panic_of(|| {
         nursery(|n| {
             let fails = n.spawn(|| panic!("told"));
-            let died = fails.wait().map(|()| ()).unwrap_err();
+            let died = fails.wait().unwrap_err();
             *told.borrow_mut() = died.to_string();
         })
     });
