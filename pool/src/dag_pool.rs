@@ -132,8 +132,14 @@ impl<K: Hash + Eq + Clone + 'static, V: Clone + 'static> DagPool<K, V> {
     ///
     /// ```
     /// let dag = evy_pool::DagPool::new([]);
-    /// let depends = [("top", vec!["left", "right"]), ("left", vec!["base"]), ("right", vec!["base"]), ("base", vec![])];
-    /// dag.spawn_many(depends, |inputs| 1 + inputs.map(|(_, height)| height).max().unwrap_or(0)).unwrap();
+    /// let depends = [
+    ///     ("top", vec!["left", "right"]),
+    ///     ("left", vec!["base"]),
+    ///     ("right", vec!["base"]),
+    ///     ("base", vec![]),
+    /// ];
+    /// dag.spawn_many(depends, |inputs| 1 + inputs.map(|(_, height)| height).max().unwrap_or(0))
+    ///     .unwrap();
     /// assert_eq!(dag.wait_one("top").unwrap(), 3);
     /// ```
     ///
@@ -143,8 +149,8 @@ impl<K: Hash + Eq + Clone + 'static, V: Clone + 'static> DagPool<K, V> {
     ///
     /// # Panics
     ///
-    /// When a node depends on itself, and when there is no memory for a stack. In the latter case those before
-    /// it have been started.
+    /// When a node depends on itself, and when there is no memory for a stack; in the latter case those
+    /// before it have been started.
     ///
     /// # Yields
     ///

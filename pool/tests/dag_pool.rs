@@ -719,7 +719,10 @@ fn nodes_outlive_the_handles_of_their_pool() {
     let (log, gate) = (Log::new(), Gate::new());
     let dag: Dag = DagPool::new([]);
     let mut results = dag.wait_each(["a"]);
+    // Known for longer, spawned later.
+    dag.spawn("b", ["c"], first).unwrap();
     dag.spawn("a", [], observe(&log, &gate)).unwrap();
+    assert_eq!(dag.running_keys(), ["b", "a"]);
     drop(dag);
     gate.open();
     assert_eq!(results.next().unwrap().1.unwrap(), "a");
@@ -756,7 +759,7 @@ fn results_go_with_the_pool() {
 /// A key whose `Hash`, `Eq` and `Clone` park and use the pool themselves.
 struct Odd {
     number: u32,
-    dag: Rc<RefCell<Option<DagPool<Odd, Odd>>>>,
+    dag: Rc<RefCell<Option<DagPool<Self, Self>>>>,
     depth: Rc<Cell<u32>>,
 }
 

@@ -222,6 +222,8 @@ fn resources_of_a_lifo_pool_come_in_the_reverse_order() {
     drop(two);
     let [first, second]: [_; 2] = get_all(&pool);
     assert_eq!((first.number, second.number), (2, 1));
+    let pool = Maker::new().builder().lifo().fifo().min(2).build().unwrap();
+    assert_eq!(get(&pool).number, 1);
 }
 
 /// Semantics C 67: upstream's `test_putting_to_queue`.

@@ -5,7 +5,7 @@ mod util;
 use std::io::ErrorKind;
 use std::process::Command;
 
-use evy_pool::GreenPool;
+use evy_pool::{DagPool, GreenPool};
 use evy_runtime::{Builder, GreenThread, kill_all, sleep, spawn};
 use util::{Census, Child, HOUR, is_child, is_slow, panic_of, payload_of, text};
 
@@ -49,6 +49,11 @@ fn with_little_memory(command: &Command) -> Command {
     limited
 }
 
+fn drop_and<T, R>(what: T, result: R) -> R {
+    drop(what);
+    result
+}
+
 fn without_memory() {
     let (pool, census) = (GreenPool::new(2), Census::new());
     let mut map = pool.imap(|n| n, 0..2);
@@ -65,6 +70,17 @@ fn without_memory() {
     assert_eq!(panic_of(|| pool.spawn_n(|| ())), expected);
     assert_eq!(panic_of(|| pool.imap(|n| n, 0..2)), expected);
     assert_eq!((pool.running(), pool.free()), (0, 2));
+    // A node that cannot be started leaves nothing behind.
+    let dag = DagPool::new([("a", 1)]);
+    let captured = census.one();
+    let spawned = panic_of(|| dag.spawn("b", ["a", "c"], move |_| drop_and(captured, 2)));
+    assert_eq!(spawned, expected);
+    let depends = [("b", vec!["c"]), ("c", vec![])];
+    assert_eq!(panic_of(|| dag.spawn_many(depends, |_| 2)), expected);
+    assert_eq!((dag.running(), dag.waiting(), census.alive()), (0, 0, 0));
+    assert_eq!(dag.waitall().unwrap().len(), 1);
+    dag.post("b", 2).unwrap();
+
     // A map whose feeder lives ends with the error.
     assert_eq!(text(&*payload_of(|| map.next())), expected);
     assert_eq!(map.next(), None);

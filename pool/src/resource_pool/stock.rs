@@ -5,13 +5,13 @@
 //! that no more than `max` exist at once, and whichever way that happens: it is a value whose drop does it.
 //!
 //! ```text
-//!              take                    hand out
-//!   idle ──────────────► lease ──────────────────────► in use
-//!    ▲                     ▲  worn, invalid: dropped,     │
-//!    │    nobody waits     │  and its slot makes another  │ given back
-//!    ├─────────────────────┼──────────────────────────────┤
-//!    │                     │ goes on        somebody      │ dropped, detached, or `create` failed:
-//!    └── killed ──────── handed ◄───────────── waits ─────┴── its slot is free
+//!   idle ────── check ──────► in use ── given back ───────────► idle
+//!   free slot ─ create ─────►   │    ── dropped, or not made ─► free slot
+//!                               │
+//!                               ▼ where somebody waits, either goes there instead:
+//!                            handed
+//!                               ├─ the one who was woken goes on ─► in use (check, or create)
+//!                               └─ is killed before ──────────────► the next in line, or else back
 //! ```
 //!
 //! What comes back while somebody waits goes into `handed`, a resource as well as a bare slot, and the
