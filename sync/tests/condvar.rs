@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::{Died, GreenThread, sleep, spawn, timeout, yield_now};
 use evy_sync::{Condvar, Mutex};
-use util::{HOUR, Log, OnDrop, SOON, assert_nothing_is_registered, hog, settle, start};
+use util::{LONG, Log, OnDrop, SOON, assert_nothing_is_registered, hog, settle, start};
 
 type Pair = (Mutex<u32>, Condvar);
 
@@ -121,7 +121,7 @@ fn wait_timeout_says_why_it_ended() {
     assert!(pair.0.try_lock().is_err());
     drop(guard);
     let waits =
-        start(&pair, |(mutex, condvar)| condvar.wait_timeout(mutex.lock(), HOUR).1.timed_out());
+        start(&pair, |(mutex, condvar)| condvar.wait_timeout(mutex.lock(), LONG).1.timed_out());
     pair.1.notify_all();
     assert!(!waits.wait().unwrap());
     assert_nothing_is_registered();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::{Died, sleep, spawn, timeout, yield_now};
 use evy_sync::{AlreadySent, Event, TimedOut};
-use util::{Census, HOUR, SOON, assert_nothing_is_registered, hog, settle, start, yields};
+use util::{Census, LONG, SOON, assert_nothing_is_registered, hog, settle, start, yields};
 
 fn waiting<T>(event: &Event<T>) -> usize {
     let text = format!("{event:?}");
@@ -81,7 +81,7 @@ fn send_returns_to_the_sender_at_once() {
 #[test]
 fn a_wait_with_a_timeout_gets_the_value_in_time() {
     let event = Rc::new(Event::new());
-    let waiter = start(&event, |event| event.wait_timeout(HOUR));
+    let waiter = start(&event, |event| event.wait_timeout(LONG));
     sleep(SOON);
     event.send(()).unwrap();
     assert_eq!(waiter.wait().unwrap(), Ok(()));

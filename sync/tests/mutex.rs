@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::{Died, join_all, sleep, spawn, timeout, yield_now};
 use evy_sync::{Mutex, MutexGuard, TimedOut, WouldBlock};
-use util::{HOUR, Log, OnDrop, SOON, assert_nothing_is_registered, hog, settle, start, yields};
+use util::{LONG, Log, OnDrop, SOON, assert_nothing_is_registered, hog, settle, start, yields};
 
 #[test]
 fn one_at_a_time_has_the_value() {
@@ -134,7 +134,7 @@ fn a_panic_or_a_kill_unlocks_and_poisons_nothing() {
     let killed = start(&mutex, |mutex| {
         let mut value = mutex.lock();
         *value += 1;
-        sleep(HOUR);
+        sleep(LONG);
     });
     assert!(panics.wait().is_err());
     yield_now();

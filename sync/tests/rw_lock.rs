@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::{Died, GreenThread, join_all, sleep, spawn, timeout, yield_now};
 use evy_sync::{RwLock, TimedOut, WouldBlock};
-use util::{HOUR, Log, OnDrop, SOON, assert_nothing_is_registered, hog, settle, start, yields};
+use util::{LONG, Log, OnDrop, SOON, assert_nothing_is_registered, hog, settle, start, yields};
 
 /// One that reads, and logs when it is in.
 fn reader(lock: &Rc<RwLock<u32>>, log: &Log, name: &'static str) -> GreenThread<()> {
@@ -177,7 +177,7 @@ fn fault_53_a_lock_unlocked_in_the_turn_of_the_deadline_is_had() {
     let lock = Rc::new(RwLock::new(0));
     let guard = lock.write();
     let reads = start(&lock, |lock| lock.read_timeout(SOON).is_ok());
-    let writes = start(&lock, |lock| lock.write_timeout(HOUR).is_ok());
+    let writes = start(&lock, |lock| lock.write_timeout(LONG).is_ok());
     drop(spawn(|| hog(3 * SOON)));
     sleep(SOON / 2);
     drop(guard);
@@ -198,7 +198,7 @@ fn a_panic_or_a_kill_unlocks_and_poisons_nothing() {
     assert!(panics.wait().is_err());
     let holds = start(&lock, |lock| {
         let _guard = lock.read();
-        sleep(HOUR);
+        sleep(LONG);
     });
     assert!(lock.try_write().is_err());
     holds.kill();

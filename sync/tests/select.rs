@@ -15,7 +15,7 @@ use evy_sync::{
     try_select,
 };
 use util::{
-    Census, HOUR, Log, OnDrop, SOON, assert_nothing_is_registered, hog, rounds, settle, yields,
+    Census, LONG, Log, OnDrop, SOON, assert_nothing_is_registered, hog, rounds, settle, yields,
 };
 
 #[test]
@@ -144,7 +144,7 @@ fn default_with_a_time_is_taken_when_it_is_over() {
     spawn_n(move || sender.send(1));
     let got = select! {
         recv(receiver) -> item => item.ok(),
-        default(HOUR) => None,
+        default(LONG) => None,
     };
     assert_eq!(got, Some(1));
     // Nothing is too far away.
@@ -538,7 +538,7 @@ fn a_socket_that_becomes_readable_ends_the_wait() -> io::Result<()> {
     spawn_n(move || {
         sleep(SOON);
         theirs.write_all(b"hello")?;
-        sleep(HOUR);
+        sleep(LONG);
         io::Result::Ok(())
     });
     let mut text = [0; 5];
@@ -581,7 +581,7 @@ fn a_socket_is_one_thing_among_others() -> io::Result<()> {
     drop(theirs);
     select! {
         readable(ours) -> result => result?,
-        default(HOUR) => unreachable!(),
+        default(LONG) => unreachable!(),
     }
     Ok(())
 }

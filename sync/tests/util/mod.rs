@@ -12,6 +12,9 @@ use evy_runtime::{GreenThread, spawn, yield_now};
 #[allow(unused_imports, reason = "each test program uses its own part of this")]
 pub use runtime::*;
 
+/// A time that no test waits for, and after which one that hangs fails.
+pub const LONG: Duration = Duration::from_secs(30);
+
 /// A short time, to be over.
 pub const SOON: Duration = Duration::from_millis(2);
 
