@@ -12,7 +12,8 @@ use evy_sync::{
     TrySendError, bounded, channel, unbounded,
 };
 use util::{
-    Census, LONG, Log, OnDrop, SOON, assert_nothing_is_registered, hog, rounds, settle, yields,
+    Census, LONG, Log, OnDrop, PATIENCE, SOON, assert_nothing_is_registered, let_patience_end,
+    rounds, settle, yields,
 };
 
 /// A green thread that receives one item, and has begun.
@@ -310,17 +311,15 @@ fn fault_53_what_is_handed_over_in_the_turn_of_the_deadline_counts() {
     let (sender, receiver) = bounded(0);
     let receives = spawn({
         let receiver = receiver.clone();
-        move || receiver.recv_timeout(SOON)
+        move || receiver.recv_timeout(PATIENCE)
     });
     yield_now();
-    spawn_n(|| hog(3 * SOON));
-    sleep(SOON / 2);
+    let_patience_end();
     assert_eq!(sender.try_send(1), Ok(()));
     assert_eq!(receives.wait().unwrap(), Ok(1));
-    let sends = spawn(move || sender.send_timeout(2, SOON));
+    let sends = spawn(move || sender.send_timeout(2, PATIENCE));
     yield_now();
-    spawn_n(|| hog(3 * SOON));
-    sleep(SOON / 2);
+    let_patience_end();
     assert_eq!(receiver.try_recv(), Ok(2));
     assert_eq!(sends.wait().unwrap(), Ok(()));
 }

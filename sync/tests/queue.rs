@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use evy_runtime::{Died, GreenThread, current, sleep, spawn, timeout, yield_now};
 use evy_sync::{GetError, PutError, Queue};
 use util::{
-    Census, LONG, Log, OnDrop, SOON, assert_nothing_is_registered, hog, panic_of, settle, start,
-    yields,
+    Census, LONG, Log, OnDrop, PATIENCE, SOON, assert_nothing_is_registered, let_patience_end,
+    panic_of, settle, start, yields,
 };
 
 fn getter<T: 'static>(queue: &Rc<Queue<T>>) -> GreenThread<Result<T, GetError>> {
@@ -288,9 +288,8 @@ impl Ord for Pair {
 #[test]
 fn fault_53_an_item_put_in_the_turn_of_the_deadline_is_got() {
     let queue = new(Queue::unbounded());
-    let getter = start(&queue, |queue| queue.get_timeout(SOON));
-    drop(spawn(|| hog(3 * SOON)));
-    sleep(SOON / 2);
+    let getter = start(&queue, |queue| queue.get_timeout(PATIENCE));
+    let_patience_end();
     assert_eq!(queue.getting(), 1, "it is queued, and has not gone on");
     queue.put(1).unwrap();
     assert_eq!(getter.wait().unwrap(), Ok(1));
@@ -301,9 +300,8 @@ fn fault_53_an_item_put_in_the_turn_of_the_deadline_is_got() {
 #[test]
 fn fault_53_an_item_got_in_the_turn_of_the_putters_deadline_is_put() {
     let queue = new(Queue::bounded(0));
-    let putter = start(&queue, |queue| queue.put_timeout(1, SOON));
-    drop(spawn(|| hog(3 * SOON)));
-    sleep(SOON / 2);
+    let putter = start(&queue, |queue| queue.put_timeout(1, PATIENCE));
+    let_patience_end();
     assert_eq!(queue.get(), Ok(1));
     assert_eq!(putter.wait().unwrap(), Ok(()));
 }

@@ -15,7 +15,8 @@ use evy_sync::{
     try_select,
 };
 use util::{
-    Census, LONG, Log, OnDrop, SOON, assert_nothing_is_registered, hog, rounds, settle, yields,
+    Census, LONG, Log, OnDrop, PATIENCE, SOON, assert_nothing_is_registered, let_patience_end,
+    rounds, settle, yields,
 };
 
 #[test]
@@ -486,12 +487,11 @@ fn fault_53_an_item_sent_in_the_turn_of_the_deadline_is_received() {
     let waits = spawn(move || {
         select! {
             recv(receiver) -> item => item.ok(),
-            default(SOON) => None,
+            default(PATIENCE) => None,
         }
     });
     yield_now();
-    spawn_n(|| hog(3 * SOON));
-    sleep(SOON / 2);
+    let_patience_end();
     sender.send(1).unwrap();
     assert_eq!(waits.wait().unwrap(), Some(1));
 }
