@@ -52,14 +52,26 @@ const SEVERAL: Reason = Reason::new(&"one of several things in a select");
 /// ```
 pub trait Case {
     /// Does it, if that needs no wait; whether it did.
+    ///
+    /// # Yields
+    ///
+    /// Never by itself.
     fn try_now(&mut self) -> bool;
 
     /// Stands in line for it while `inside` runs, as one of the lines of `selection`; whether it was
     /// done there. Without `inside` if it fails before, which counts as done.
+    ///
+    /// # Yields
+    ///
+    /// Not by itself.
     fn stand_in_line(&mut self, selection: &Selection, inside: &mut dyn FnMut()) -> bool;
 
     /// Whether it stands in line by [`ready_in`]. While it does, any park of the green thread may end
     /// early; so such cases stand innermost, where nothing else parks: no destructor, no clone.
+    ///
+    /// # Yields
+    ///
+    /// Never.
     fn wakes_early(&self) -> bool {
         false
     }
@@ -81,9 +93,17 @@ pub trait Receive {
     type Output;
 
     /// Receives, if that needs no wait.
+    ///
+    /// # Yields
+    ///
+    /// Never by itself.
     fn try_receive(&self) -> Option<Self::Output>;
 
     /// Waits in line while `inside` runs, as one of the lines of `selection`.
+    ///
+    /// # Yields
+    ///
+    /// Not by itself.
     fn receive_in(&self, selection: &Selection, inside: &mut dyn FnMut()) -> Option<Self::Output>;
 }
 
@@ -106,6 +126,10 @@ pub trait Transmit<T> {
     /// # Errors
     ///
     /// Gives `item` back if it would have to wait.
+    ///
+    /// # Yields
+    ///
+    /// Never by itself.
     fn try_transmit(&self, item: T) -> Result<Result<(), Self::Error>, T>;
 
     /// Offers `item` while `inside` runs, in one of the lines of `selection`.
@@ -113,6 +137,10 @@ pub trait Transmit<T> {
     /// # Errors
     ///
     /// Gives `item` back if nobody took it.
+    ///
+    /// # Yields
+    ///
+    /// Not by itself.
     fn transmit_in(
         &self,
         selection: &Selection,
@@ -124,7 +152,9 @@ pub trait Transmit<T> {
 /// Waits until one of the cases is done, and does no other. Among several that can be done at once, each
 /// is as likely as the others; they are in another order then.
 ///
-/// [`select!`](crate::select!) is the shorter way where the cases are known beforehand.
+/// [`select!`](crate::select!) is the shorter way where the cases are known beforehand. The cases wait
+/// by calls inside one another: a green thread's stack of the default size has room for 600 of them, in
+/// a debug build for 100.
 ///
 /// ```
 /// use evy_sync::{Receiving, Sending, select};

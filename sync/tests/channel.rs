@@ -12,7 +12,8 @@ use evy_sync::{
     TrySendError, bounded, channel, unbounded,
 };
 use util::{
-    Census, HOUR, Log, OnDrop, SOON, assert_nothing_is_registered, hog, rounds, settle, yields,
+    Census, LONG, Log, OnDrop, PATIENCE, SOON, assert_nothing_is_registered, let_patience_end,
+    rounds, settle, yields,
 };
 
 /// A green thread that receives one item, and has begun.
@@ -123,16 +124,16 @@ fn waits_time_out_and_give_items_back() {
     assert!(timeout(SOON, || receiver.recv()).is_err());
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     let waits = self::sender(&sender, 3);
-    assert_eq!(receiver.recv_timeout(HOUR), Ok(3));
+    assert_eq!(receiver.recv_timeout(LONG), Ok(3));
     waits.wait().unwrap().unwrap();
     let waits = self::receiver(&receiver);
-    assert_eq!(sender.send_timeout(4, HOUR), Ok(()));
+    assert_eq!(sender.send_timeout(4, LONG), Ok(()));
     assert_eq!(waits.wait().unwrap(), Ok(4));
     drop(receiver);
-    assert_eq!(sender.send_timeout(5, HOUR), Err(SendTimeoutError::Disconnected(5)));
+    assert_eq!(sender.send_timeout(5, LONG), Err(SendTimeoutError::Disconnected(5)));
     let (sender, receiver) = channel::<u32>();
     drop(sender);
-    assert_eq!(receiver.recv_timeout(HOUR), Err(RecvTimeoutError::Disconnected));
+    assert_eq!(receiver.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
     assert_nothing_is_registered();
 }
 
@@ -194,7 +195,7 @@ fn a_sender_that_panics_or_is_killed_has_gone() {
     });
     let killed = spawn(move || {
         sender.send(2).unwrap();
-        sleep(HOUR);
+        sleep(LONG);
     });
     assert_eq!((receiver.recv(), receiver.recv()), (Ok(1), Ok(2)));
     let waits = self::receiver(&receiver);
@@ -310,17 +311,15 @@ fn fault_53_what_is_handed_over_in_the_turn_of_the_deadline_counts() {
     let (sender, receiver) = bounded(0);
     let receives = spawn({
         let receiver = receiver.clone();
-        move || receiver.recv_timeout(SOON)
+        move || receiver.recv_timeout(PATIENCE)
     });
     yield_now();
-    spawn_n(|| hog(3 * SOON));
-    sleep(SOON / 2);
+    let_patience_end();
     assert_eq!(sender.try_send(1), Ok(()));
     assert_eq!(receives.wait().unwrap(), Ok(1));
-    let sends = spawn(move || sender.send_timeout(2, SOON));
+    let sends = spawn(move || sender.send_timeout(2, PATIENCE));
     yield_now();
-    spawn_n(|| hog(3 * SOON));
-    sleep(SOON / 2);
+    let_patience_end();
     assert_eq!(receiver.try_recv(), Ok(2));
     assert_eq!(sends.wait().unwrap(), Ok(()));
 }
@@ -331,7 +330,7 @@ fn channels_work_in_destructors_while_they_unwind() {
     let (sender, receiver) = bounded(0);
     let dies = spawn(move || {
         let _sends = OnDrop(|| sender.send("in an unwind").unwrap());
-        sleep(HOUR);
+        sleep(LONG);
     });
     yield_now();
     dies.kill();

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::{Died, GreenThread, sleep, spawn, timeout, yield_now};
 use evy_sync::{Condvar, Mutex};
-use util::{HOUR, Log, OnDrop, SOON, assert_nothing_is_registered, hog, settle, start};
+use util::{
+    LONG, Log, OnDrop, PATIENCE, SOON, assert_nothing_is_registered, let_patience_end, settle,
+    start,
+};
 
 type Pair = (Mutex<u32>, Condvar);
 
@@ -121,7 +124,7 @@ fn wait_timeout_says_why_it_ended() {
     assert!(pair.0.try_lock().is_err());
     drop(guard);
     let waits =
-        start(&pair, |(mutex, condvar)| condvar.wait_timeout(mutex.lock(), HOUR).1.timed_out());
+        start(&pair, |(mutex, condvar)| condvar.wait_timeout(mutex.lock(), LONG).1.timed_out());
     pair.1.notify_all();
     assert!(!waits.wait().unwrap());
     assert_nothing_is_registered();
@@ -207,9 +210,8 @@ fn a_notification_for_all_is_not_passed_on_to_who_comes_later() {
 fn fault_53_a_notification_in_the_turn_of_the_deadline_is_heard() {
     let pair = pair();
     let waits =
-        start(&pair, |(mutex, condvar)| condvar.wait_timeout(mutex.lock(), SOON).1.timed_out());
-    drop(spawn(|| hog(3 * SOON)));
-    sleep(SOON / 2);
+        start(&pair, |(mutex, condvar)| condvar.wait_timeout(mutex.lock(), PATIENCE).1.timed_out());
+    let_patience_end();
     pair.1.notify_one();
     assert!(!waits.wait().unwrap());
 }

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::{Died, sleep, spawn, timeout, yield_now};
 use evy_sync::{AlreadySent, Event, TimedOut};
-use util::{Census, HOUR, SOON, assert_nothing_is_registered, hog, settle, start, yields};
+use util::{
+    Census, LONG, PATIENCE, SOON, assert_nothing_is_registered, let_patience_end, settle, start,
+    yields,
+};
 
 fn waiting<T>(event: &Event<T>) -> usize {
     let text = format!("{event:?}");
@@ -81,7 +84,7 @@ fn send_returns_to_the_sender_at_once() {
 #[test]
 fn a_wait_with_a_timeout_gets_the_value_in_time() {
     let event = Rc::new(Event::new());
-    let waiter = start(&event, |event| event.wait_timeout(HOUR));
+    let waiter = start(&event, |event| event.wait_timeout(LONG));
     sleep(SOON);
     event.send(()).unwrap();
     assert_eq!(waiter.wait().unwrap(), Ok(()));
@@ -127,9 +130,8 @@ fn who_waited_at_the_send_gets_the_value_although_a_reset_follows() {
 #[test]
 fn fault_53_a_value_sent_in_the_turn_of_the_deadline_is_got() {
     let event = Rc::new(Event::new());
-    let waiter = start(&event, |event| event.wait_timeout(SOON));
-    drop(spawn(|| hog(3 * SOON)));
-    sleep(SOON / 2);
+    let waiter = start(&event, |event| event.wait_timeout(PATIENCE));
+    let_patience_end();
     // Both deadlines are over; the waiter is queued, and has not gone on.
     assert_eq!(waiting(&event), 1);
     event.send(1).unwrap();

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::{Died, join_all, sleep, spawn, timeout, yield_now};
 use evy_sync::{Mutex, MutexGuard, TimedOut, WouldBlock};
-use util::{HOUR, Log, OnDrop, SOON, assert_nothing_is_registered, hog, settle, start, yields};
+use util::{
+    LONG, Log, OnDrop, PATIENCE, SOON, assert_nothing_is_registered, let_patience_end, settle,
+    start, yields,
+};
 
 #[test]
 fn one_at_a_time_has_the_value() {
@@ -113,9 +116,8 @@ fn fault_53_a_lock_handed_to_one_that_is_killed_goes_to_the_next() {
 fn fault_53_a_lock_unlocked_in_the_turn_of_the_deadline_is_had() {
     let mutex = Rc::new(Mutex::new(0));
     let guard = mutex.lock();
-    let waits = start(&mutex, |mutex| mutex.lock_timeout(SOON).map(|mut value| *value += 1));
-    drop(spawn(|| hog(3 * SOON)));
-    sleep(SOON / 2);
+    let waits = start(&mutex, |mutex| mutex.lock_timeout(PATIENCE).map(|mut value| *value += 1));
+    let_patience_end();
     drop(guard);
     assert_eq!(waits.wait().unwrap(), Ok(()));
     assert_eq!(*mutex.lock(), 1);
@@ -134,7 +136,7 @@ fn a_panic_or_a_kill_unlocks_and_poisons_nothing() {
     let killed = start(&mutex, |mutex| {
         let mut value = mutex.lock();
         *value += 1;
-        sleep(HOUR);
+        sleep(LONG);
     });
     assert!(panics.wait().is_err());
     yield_now();

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use evy_runtime::{Died, join_all, sleep, spawn, timeout, yield_now};
 use evy_sync::{Lazy, OnceCell};
 use util::{
-    Census, HOUR, OnDrop, SOON, assert_nothing_is_registered, panic_of, settle, start, yields,
+    Census, LONG, OnDrop, SOON, assert_nothing_is_registered, panic_of, settle, start, yields,
 };
 
 type Cells = Rc<OnceCell<u32>>;
@@ -74,7 +74,7 @@ fn fault_53_a_kill_at_any_point_passes_the_turn_on() {
     let cell = Cells::default();
     let makes = start(&cell, |cell| {
         *cell.get_or_init(|| {
-            sleep(HOUR);
+            sleep(LONG);
             1
         })
     });
@@ -92,7 +92,7 @@ fn fault_53_a_kill_at_any_point_passes_the_turn_on() {
     let cell = Cells::default();
     let makes = start(&cell, |cell| {
         *cell.get_or_init(|| {
-            sleep(HOUR);
+            sleep(LONG);
             1
         })
     });
@@ -124,7 +124,7 @@ fn a_timeout_that_cuts_the_function_off_poisons_nothing() {
     let cell = Cells::default();
     let cut_off = timeout(SOON, || {
         cell.get_or_init(|| {
-            sleep(HOUR);
+            sleep(LONG);
             1
         })
     });
@@ -245,7 +245,7 @@ fn a_lazy_value_is_tried_again_after_a_panic_a_kill_or_a_timeout() {
         runs.set(runs.get() + 1);
         match runs.get() {
             1 => panic!("on purpose"),
-            2 | 3 => sleep(HOUR),
+            2 | 3 => sleep(LONG),
             _ => {}
         }
         runs.get()

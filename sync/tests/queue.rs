@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use evy_runtime::{Died, GreenThread, current, sleep, spawn, timeout, yield_now};
 use evy_sync::{GetError, PutError, Queue};
 use util::{
-    Census, HOUR, Log, OnDrop, SOON, assert_nothing_is_registered, hog, panic_of, settle, start,
-    yields,
+    Census, LONG, Log, OnDrop, PATIENCE, SOON, assert_nothing_is_registered, let_patience_end,
+    panic_of, settle, start, yields,
 };
 
 fn getter<T: 'static>(queue: &Rc<Queue<T>>) -> GreenThread<Result<T, GetError>> {
@@ -288,9 +288,8 @@ impl Ord for Pair {
 #[test]
 fn fault_53_an_item_put_in_the_turn_of_the_deadline_is_got() {
     let queue = new(Queue::unbounded());
-    let getter = start(&queue, |queue| queue.get_timeout(SOON));
-    drop(spawn(|| hog(3 * SOON)));
-    sleep(SOON / 2);
+    let getter = start(&queue, |queue| queue.get_timeout(PATIENCE));
+    let_patience_end();
     assert_eq!(queue.getting(), 1, "it is queued, and has not gone on");
     queue.put(1).unwrap();
     assert_eq!(getter.wait().unwrap(), Ok(1));
@@ -301,9 +300,8 @@ fn fault_53_an_item_put_in_the_turn_of_the_deadline_is_got() {
 #[test]
 fn fault_53_an_item_got_in_the_turn_of_the_putters_deadline_is_put() {
     let queue = new(Queue::bounded(0));
-    let putter = start(&queue, |queue| queue.put_timeout(1, SOON));
-    drop(spawn(|| hog(3 * SOON)));
-    sleep(SOON / 2);
+    let putter = start(&queue, |queue| queue.put_timeout(1, PATIENCE));
+    let_patience_end();
     assert_eq!(queue.get(), Ok(1));
     assert_eq!(putter.wait().unwrap(), Ok(()));
 }
@@ -426,7 +424,7 @@ fn try_put_and_try_get_work_in_hooks_and_destructors() {
     let waits = getter(&queue);
     let dies = start(&queue, |queue| {
         let queue = OnDrop(|| queue.try_put("drop").unwrap());
-        sleep(HOUR);
+        sleep(LONG);
         drop(queue);
     });
     dies.kill();
@@ -437,7 +435,7 @@ fn try_put_and_try_get_work_in_hooks_and_destructors() {
         let got = Rc::clone(&got);
         move |queue| {
             let _get = OnDrop(|| *got.borrow_mut() = Some(queue.try_get()));
-            sleep(HOUR);
+            sleep(LONG);
         }
     });
     dies.kill();
@@ -594,7 +592,7 @@ fn closing_gives_putters_their_items_back() {
     let queue = new(Queue::bounded(1));
     queue.put(0).unwrap();
     let waits = putter(&queue, 1);
-    let late = start(&queue, |queue| queue.put_timeout(2, HOUR));
+    let late = start(&queue, |queue| queue.put_timeout(2, LONG));
     queue.close();
     queue.close();
     assert!(queue.is_closed());
@@ -605,7 +603,7 @@ fn closing_gives_putters_their_items_back() {
     assert_eq!(queue.get(), Ok(0));
     assert_eq!(queue.get(), Err(GetError::Closed));
     assert_eq!(queue.try_get(), Err(GetError::Closed));
-    assert_eq!(queue.get_timeout(HOUR), Err(GetError::Closed));
+    assert_eq!(queue.get_timeout(LONG), Err(GetError::Closed));
     assert_nothing_is_registered();
 }
 
@@ -613,7 +611,7 @@ fn closing_gives_putters_their_items_back() {
 fn closing_ends_the_getters_that_wait() {
     for capacity in [0, 1, usize::MAX] {
         let queue = new(Queue::<u32>::bounded(capacity));
-        let waits = [getter(&queue), start(&queue, |queue| queue.get_timeout(HOUR))];
+        let waits = [getter(&queue), start(&queue, |queue| queue.get_timeout(LONG))];
         let iterates = start(&queue, |queue| queue.iter().count());
         queue.close();
         for getter in waits {
@@ -782,7 +780,7 @@ fn fault_53_a_getter_killed_while_it_compares_puts_everything_back() {
         let parking = Rc::clone(&parking);
         move || {
             if parking.get() {
-                sleep(HOUR);
+                sleep(LONG);
             }
         }
     });

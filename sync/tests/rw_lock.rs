@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::{Died, GreenThread, join_all, sleep, spawn, timeout, yield_now};
 use evy_sync::{RwLock, TimedOut, WouldBlock};
-use util::{HOUR, Log, OnDrop, SOON, assert_nothing_is_registered, hog, settle, start, yields};
+use util::{
+    LONG, Log, OnDrop, PATIENCE, SOON, assert_nothing_is_registered, let_patience_end, settle,
+    start, yields,
+};
 
 /// One that reads, and logs when it is in.
 fn reader(lock: &Rc<RwLock<u32>>, log: &Log, name: &'static str) -> GreenThread<()> {
@@ -176,10 +179,9 @@ fn fault_53_one_that_is_killed_after_it_was_let_in_lets_the_next_in() {
 fn fault_53_a_lock_unlocked_in_the_turn_of_the_deadline_is_had() {
     let lock = Rc::new(RwLock::new(0));
     let guard = lock.write();
-    let reads = start(&lock, |lock| lock.read_timeout(SOON).is_ok());
-    let writes = start(&lock, |lock| lock.write_timeout(HOUR).is_ok());
-    drop(spawn(|| hog(3 * SOON)));
-    sleep(SOON / 2);
+    let reads = start(&lock, |lock| lock.read_timeout(PATIENCE).is_ok());
+    let writes = start(&lock, |lock| lock.write_timeout(LONG).is_ok());
+    let_patience_end();
     drop(guard);
     assert!(reads.wait().unwrap());
     assert!(writes.wait().unwrap());
@@ -198,7 +200,7 @@ fn a_panic_or_a_kill_unlocks_and_poisons_nothing() {
     assert!(panics.wait().is_err());
     let holds = start(&lock, |lock| {
         let _guard = lock.read();
-        sleep(HOUR);
+        sleep(LONG);
     });
     assert!(lock.try_write().is_err());
     holds.kill();

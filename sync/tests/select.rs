@@ -15,7 +15,8 @@ use evy_sync::{
     try_select,
 };
 use util::{
-    Census, HOUR, Log, OnDrop, SOON, assert_nothing_is_registered, hog, rounds, settle, yields,
+    Census, LONG, Log, OnDrop, PATIENCE, SOON, assert_nothing_is_registered, let_patience_end,
+    rounds, settle, yields,
 };
 
 #[test]
@@ -144,7 +145,7 @@ fn default_with_a_time_is_taken_when_it_is_over() {
     spawn_n(move || sender.send(1));
     let got = select! {
         recv(receiver) -> item => item.ok(),
-        default(HOUR) => None,
+        default(LONG) => None,
     };
     assert_eq!(got, Some(1));
     // Nothing is too far away.
@@ -486,12 +487,11 @@ fn fault_53_an_item_sent_in_the_turn_of_the_deadline_is_received() {
     let waits = spawn(move || {
         select! {
             recv(receiver) -> item => item.ok(),
-            default(SOON) => None,
+            default(PATIENCE) => None,
         }
     });
     yield_now();
-    spawn_n(|| hog(3 * SOON));
-    sleep(SOON / 2);
+    let_patience_end();
     sender.send(1).unwrap();
     assert_eq!(waits.wait().unwrap(), Some(1));
 }
@@ -538,7 +538,7 @@ fn a_socket_that_becomes_readable_ends_the_wait() -> io::Result<()> {
     spawn_n(move || {
         sleep(SOON);
         theirs.write_all(b"hello")?;
-        sleep(HOUR);
+        sleep(LONG);
         io::Result::Ok(())
     });
     let mut text = [0; 5];
@@ -581,7 +581,7 @@ fn a_socket_is_one_thing_among_others() -> io::Result<()> {
     drop(theirs);
     select! {
         readable(ours) -> result => result?,
-        default(HOUR) => unreachable!(),
+        default(LONG) => unreachable!(),
     }
     Ok(())
 }

@@ -11,7 +11,8 @@ use evy_sync::{
     BoundedSemaphore, CappedSemaphore, Semaphore, TimedOut, TooManyReleases, WouldBlock,
 };
 use util::{
-    HOUR, Log, OnDrop, SOON, assert_nothing_is_registered, hog, panic_of, settle, start, yields,
+    LONG, Log, OnDrop, PATIENCE, SOON, assert_nothing_is_registered, let_patience_end, panic_of,
+    settle, start, yields,
 };
 
 /// One that acquires a permit and keeps it away.
@@ -146,7 +147,7 @@ fn fault_53_the_permit_of_one_killed_while_it_has_it_comes_back() {
     let semaphore = Rc::new(Semaphore::new(1));
     let holds = start(&semaphore, |semaphore| {
         let _permit = semaphore.acquire();
-        sleep(HOUR);
+        sleep(LONG);
     });
     assert!(semaphore.locked());
     holds.kill();
@@ -157,9 +158,8 @@ fn fault_53_the_permit_of_one_killed_while_it_has_it_comes_back() {
 #[test]
 fn fault_53_a_permit_released_in_the_turn_of_the_deadline_is_acquired() {
     let semaphore = Rc::new(Semaphore::new(0));
-    let waits = start(&semaphore, |semaphore| semaphore.acquire_timeout(SOON).is_ok());
-    drop(spawn(|| hog(3 * SOON)));
-    sleep(SOON / 2);
+    let waits = start(&semaphore, |semaphore| semaphore.acquire_timeout(PATIENCE).is_ok());
+    let_patience_end();
     assert_eq!(semaphore.balance(), -1);
     semaphore.release();
     assert!(waits.wait().unwrap());

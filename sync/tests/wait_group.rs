@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use evy_runtime::{sleep, spawn, timeout};
 use evy_sync::{TimedOut, WaitGroup};
-use util::{HOUR, Log, SOON, assert_nothing_is_registered, settle, yields};
+use util::{LONG, Log, SOON, assert_nothing_is_registered, settle, yields};
 
 #[test]
 fn a_group_of_one_is_not_waited_for() {
@@ -41,7 +41,7 @@ fn a_member_that_panics_or_is_killed_has_gone() {
     let member = group.clone();
     let killed = spawn(move || {
         let _member = member;
-        sleep(HOUR);
+        sleep(LONG);
     });
     let member = group.clone();
     let unstarted = spawn(move || drop(member));

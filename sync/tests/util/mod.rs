@@ -7,10 +7,13 @@ mod runtime;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use evy_runtime::{GreenThread, spawn, yield_now};
+use evy_runtime::{GreenThread, sleep, spawn, yield_now};
 
 #[allow(unused_imports, reason = "each test program uses its own part of this")]
 pub use runtime::*;
+
+/// A time that no test waits for, and after which one that hangs fails.
+pub const LONG: Duration = Duration::from_secs(30);
 
 /// A short time, to be over.
 pub const SOON: Duration = Duration::from_millis(2);
@@ -31,12 +34,21 @@ pub fn start<S: 'static, T: 'static>(
     thread
 }
 
-/// Holds the OS thread up for so long, so that several deadlines are over in one turn of the hub.
-pub fn hog(time: Duration) {
-    let start = Instant::now();
-    while start.elapsed() < time {
-        std::hint::spin_loop();
-    }
+/// How long those wait whose time [`let_patience_end`] ends: longer than the OS may suspend a test that
+/// has begun.
+pub const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Comes back when the time of those who wait for [`PATIENCE`] is over: the hub has queued them in the
+/// same turn as the caller, behind it, so they have not gone on.
+pub fn let_patience_end() {
+    let hog = spawn(|| {
+        let start = Instant::now();
+        while start.elapsed() < 2 * PATIENCE {
+            std::hint::spin_loop();
+        }
+    });
+    sleep(Duration::from_nanos(1));
+    assert!(hog.is_finished());
 }
 
 /// Whether another green thread ran while `f` did.
