@@ -39,6 +39,7 @@ pub use remote::Remote;
 use sources::Sources;
 pub use sources::{Busy, Company, SourceKey};
 use spin::Spin;
+pub use spin::may_spin;
 pub use timers::TimerKey;
 use timers::Timers;
 

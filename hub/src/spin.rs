@@ -21,6 +21,16 @@ static ENABLED: LazyLock<bool> = LazyLock::new(|| {
     std::env::var_os("EVY_SPIN").is_none_or(|value| value != "0") && online_cores() > 1
 });
 
+/// Whether anything of evy spins before it sleeps: not with `EVY_SPIN=0`, and not on a single core.
+///
+/// ```
+/// let is_off = std::env::var_os("EVY_SPIN").is_some_and(|value| value == "0");
+/// assert!(!(is_off && evy_hub::may_spin()));
+/// ```
+pub fn may_spin() -> bool {
+    *ENABLED
+}
+
 fn online_cores() -> libc::c_long {
     // SAFETY: sysconf takes no pointers. Online cores, not the affinity mask: a pinned hub's peers
     // run elsewhere.
@@ -37,7 +47,7 @@ pub(crate) struct Spin {
 impl Spin {
     pub(crate) fn new() -> Self {
         // The first sleep decides whether to begin.
-        Self { failures: PATIENCE, enabled: *ENABLED }
+        Self { failures: PATIENCE, enabled: may_spin() }
     }
 
     #[cfg(test)]

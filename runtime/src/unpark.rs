@@ -31,6 +31,7 @@ use evy_hub::Remote;
 use crate::control::{Thread, Wake};
 use crate::park::{Reason, park_until};
 use crate::scheduler::{Scheduler, current_scheduler, scheduler};
+use crate::spin;
 use crate::token::Token;
 use crate::wait_list::TimedOut;
 
@@ -217,6 +218,10 @@ impl Parker {
 
     #[expect(clippy::disallowed_methods, reason = "there are no green threads on this OS thread")]
     fn park_os_thread(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
+        if spin::before_a_park(deadline, || self.try_take()) {
+            return Ok(());
+        }
+        let _parked = spin::Parked::new();
         while !self.try_take() {
             match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 None => thread::park(),

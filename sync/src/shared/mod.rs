@@ -38,6 +38,7 @@
 mod channel;
 mod event;
 mod line;
+mod patience;
 mod semaphore;
 
 pub use channel::{IntoIter, Iter, Receiver, Sender, TryIter, bounded, channel, unbounded};
