@@ -408,9 +408,10 @@ impl Pool {
         started
     }
 
-    /// Starts threads for what is queued, as many as there may be.
+    /// Starts threads for what is queued, as many as there may be; one in any case, for the size may have
+    /// become 0 since a job was on its way here.
     fn start_threads(&'static self, state: &mut State) -> io::Result<()> {
-        while state.threads < size()
+        while state.threads < size().max(1)
             && let Some(job) = state.jobs.pop_front()
         {
             let (term, first) = (state.term, Arc::clone(&job));

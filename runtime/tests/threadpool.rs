@@ -21,14 +21,15 @@ const GRACE: Duration = Duration::from_secs(50);
 
 const AT_ONCE: Duration = Duration::from_millis(1);
 
-/// The pool for one test alone: empty, and of that size.
-fn pool_of(size: usize) -> MutexGuard<'static, ()> {
+/// The pool for one test alone, which must not hang: empty, and of that size.
+fn pool_of(size: usize) -> (MutexGuard<'static, ()>, Watchdog) {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let watchdog = Watchdog::new("a test of the pool");
     threadpool::set_size(size);
     threadpool::shutdown(GRACE).unwrap();
     assert_eq!(threadpool::stats(), stats(0, 0, 0));
-    turn
+    (turn, watchdog)
 }
 
 /// What is expected of the pool: threads, jobs that run, jobs that wait.
@@ -189,7 +190,6 @@ fn fault_40_a_panic_costs_no_thread() {
 #[test]
 fn a_job_that_has_not_begun_is_dropped_with_its_caller() {
     let _turn = pool_of(1);
-    let _watchdog = Watchdog::new("a job that was taken back");
     let stalled = Stalled::new(1);
     stalled.wait_for(1);
     let dropped = Rc::new(Cell::new(0));
@@ -294,7 +294,10 @@ fn fault_40_a_shutdown_waits_for_all_jobs_and_all_threads() {
         assert!(!ended.is_finished());
         stalled.gates[n].send(()).unwrap();
     }
+    let start = Instant::now();
     ended.wait().unwrap().unwrap();
+    // Nobody waits ten seconds for another job.
+    assert!(start.elapsed() < Duration::from_secs(5));
     assert_eq!(threadpool::stats(), stats(0, 0, 0));
     stalled.finish();
     // It can be begun again, and ended again.
@@ -453,7 +456,6 @@ fn a_job_cannot_shut_the_pool_down() {
 #[test]
 fn fault_40_in_a_storm_nothing_is_lost() {
     let _turn = pool_of(4);
-    let _watchdog = Watchdog::new("a storm of jobs");
     let (made, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let hubs: Vec<_> = (0..4)
         .map(|seed| {
