@@ -65,7 +65,7 @@ impl Interest {
     ///
     /// ```
     /// use std::io::Read;
-    /// use std::task::{Context, Poll, Waker};
+    /// use std::task::{Context, Waker};
     /// use evy_runtime::io::{Direction, GreenFd, Interest};
     ///
     /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;

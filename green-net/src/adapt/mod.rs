@@ -120,6 +120,7 @@ impl<S> Async<S> {
     /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
     /// # let stream = Async::new(evy_green_net::connect(listener.local_addr()?)?);
     /// let stream: TcpStream = stream.into_inner();
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
