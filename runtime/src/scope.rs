@@ -21,6 +21,8 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use evy_hub::Generation;
+
 use crate::green_thread::text_of;
 use crate::kill::{Killed, Masked, kill, resume_unwind};
 use crate::on_exit::drop_quietly;
@@ -157,6 +159,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     fn new(on_panic: OnPanic) -> Self {
         let children = Children {
             on_panic,
+            born: Cell::new(Generation::current()),
             running: Cell::new(0),
             spawned: Cell::new(0),
             living: RefCell::default(),
@@ -374,6 +377,8 @@ type Payload = Box<dyn Any + Send>;
 /// The green threads of one scope. They refer to it, and it is joined before it goes.
 struct Children {
     on_panic: OnPanic,
+    /// The process that the counts below are about: in a forked child those of the parent never run.
+    born: Cell<Generation>,
     /// Those that have not ended, what they captured included.
     running: Cell<usize>,
     /// How many there have been.
@@ -393,7 +398,7 @@ impl Children {
     fn join(&self) {
         let _masked = Masked::new(scheduler().current());
         let mut deadlock = None;
-        while self.running.get() > 0 {
+        while self.count() > 0 {
             let waited = catch_unwind(AssertUnwindSafe(|| {
                 self.joiner.wait(CHILDREN, None, || ()).expect("there is no deadline");
             }));
@@ -411,6 +416,17 @@ impl Children {
         if let Some(report) = deadlock {
             self.keep_panic(report);
         }
+    }
+
+    /// How many run in this process. Those of a process that this one was forked from are lost: they
+    /// never run here, and their frames are never touched again.
+    fn count(&self) -> usize {
+        if self.born.get().is_over() {
+            self.born.set(Generation::current());
+            self.running.set(0);
+            self.living.take();
+        }
+        self.running.get()
     }
 
     /// Keeps the first panic; drops a later one.
@@ -497,20 +513,25 @@ impl<T> Drop for Packet<'_, T> {
 struct Membership<'scope> {
     children: &'scope Children,
     number: u64,
+    /// One that was counted before a fork is not counted after it.
+    born: Generation,
 }
 
 impl<'scope> Membership<'scope> {
     fn new(children: &'scope Children) -> Self {
         let number = children.spawned.get();
         children.spawned.set(number + 1);
-        children.running.set(children.running.get() + 1);
-        Self { children, number }
+        children.running.set(children.count() + 1);
+        Self { children, number, born: children.born.get() }
     }
 }
 
 impl Drop for Membership<'_> {
     fn drop(&mut self) {
-        let Self { children, number } = *self;
+        let Self { children, number, born } = *self;
+        if born.is_over() {
+            return;
+        }
         children.living.borrow_mut().remove(&number);
         let running = children.running.get() - 1;
         children.running.set(running);

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use evy_runtime::io::{Attempt, Direction, GreenFd};
 use evy_runtime::{
     Builder, Died, GreenThread, Parker, Remote, WaitList, current, green_local, join_all, kill_all,
-    sleep, spawn, spawn_after, spawn_n, threadpool, timeout, unblock, yield_now,
+    scope, sleep, spawn, spawn_after, spawn_n, threadpool, timeout, unblock, yield_now,
 };
 use util::{HOUR, OnDrop, SOMETHING, Watchdog, line, panic_of, wait_in};
 
@@ -228,6 +228,32 @@ const CASES: &[Case] = &[
         assert_eq!(end_of(child.wait().unwrap()).code(), Some(0));
         assert_eq!(end_of(fork(|| assert_eq!(NUMBER.with(Cell::get), 1))).code(), Some(0));
     }),
+    Case::new(
+        "fault_35_a_child_leaves_a_scope_without_the_parents_children_but_not_without_its_own",
+        || {
+            let (gate, in_line) = line();
+            let own = Cell::new(0);
+            let child = scope(|s| {
+                s.spawn(|| wait_in(&in_line));
+                yield_now();
+                let child = fork_and_go_on();
+                if child == 0 {
+                    s.spawn(|| {
+                        sleep(Duration::from_millis(5));
+                        own.set(1);
+                    });
+                } else {
+                    assert!(gate.wake_one());
+                }
+                child
+            });
+            if child == 0 {
+                exit(if own.get() == 1 { 0 } else { FAILED });
+            }
+            assert_eq!(own.get(), 0);
+            assert_eq!(end_of(child).code(), Some(0));
+        },
+    ),
     Case::new("fault_35_deadlines_of_the_parent_do_not_come_in_the_child", || {
         let child = timeout(HOUR, || {
             timeout(Duration::from_millis(10), || {
