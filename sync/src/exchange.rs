@@ -61,7 +61,7 @@ impl<T, S: Store<T>> Exchange<T, S> {
             if self.is_full() {
                 return Err(PutError::Full(entry.item));
             }
-            self.store(entry);
+            self.keep(entry);
         }
         self.count_one();
         Ok(())
@@ -206,12 +206,12 @@ impl<T, S: Store<T>> Exchange<T, S> {
     fn admit(&self) {
         while !self.putters.is_empty() && !self.is_full() {
             let Some(entry) = self.take_from_putter() else { return };
-            self.store(entry);
+            self.keep(entry);
         }
     }
 
     #[inline(always)]
-    fn store(&self, entry: Entry<T>) {
+    fn keep(&self, entry: Entry<T>) {
         self.store.push(entry);
         self.len.set(self.len() + 1);
     }
