@@ -300,6 +300,13 @@ fn fault_53_an_item_of_a_killed_receiver_goes_back_to_the_front() {
     assert_eq!((receiver.recv(), receiver.len()), (Ok(1), 2));
     assert_eq!(last.wait().unwrap(), Ok(()));
     assert_eq!((receiver.recv(), receiver.recv()), (Ok(2), Ok(3)));
+    // Also before what another receiver has made room for.
+    let first = receiving(&receiver);
+    (4..7).for_each(|n| sender.send(n).unwrap());
+    assert_eq!(receiver.recv(), Ok(5));
+    first.kill();
+    assert!(matches!(first.wait(), Err(Died::Killed)));
+    assert_eq!((receiver.recv(), receiver.recv()), (Ok(4), Ok(6)));
 }
 
 /// What was given back is no reason to let a sender go whose item nobody has.
