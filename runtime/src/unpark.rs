@@ -176,7 +176,8 @@ impl Parker {
     ///
     /// # Panics
     ///
-    /// When another green thread calls it than the one that made it.
+    /// When another green thread calls it than the one that made it, and when it was made on an OS thread
+    /// without a hub that has one now; in both cases only if it has to wait.
     ///
     /// # Yields
     ///
@@ -192,7 +193,12 @@ impl Parker {
                 assert!(scheduler.current() == thread, "a parker belongs to its green thread");
                 self.park_green(scheduler, *number, reason, deadline)
             }
-            _ => self.park_os_thread(deadline),
+            _ => {
+                // It would keep the green threads from running, and perhaps the one that unparks it.
+                let is_alone = current_scheduler().is_none();
+                assert!(is_alone, "a parker that is older than its OS thread's hub cannot park");
+                self.park_os_thread(deadline)
+            }
         }
     }
 

@@ -30,7 +30,7 @@ use std::iter::FusedIterator;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evy_runtime::{Reason, Unparker, io};
 
@@ -41,7 +41,7 @@ use crate::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvErr
 const ROOM: Reason = Reason::new(&"room in a shared channel");
 const ITEM: Reason = Reason::new(&"an item of a shared channel");
 
-/// The space of so many items is kept when a channel runs empty.
+/// The space of so many items is kept when a receiver waits for more.
 const KEPT: usize = 1024;
 
 /// The batch from which on moving it costs next to nothing an item.
@@ -236,9 +236,14 @@ impl<T> Channel<T> {
     }
 
     fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (head, tail) = self.both();
+        let len = head.items.len() + tail.items.len();
+        let waiting = tail.senders.len() + tail.receivers.len();
+        drop((head, tail));
         f.debug_struct(name)
             .field("capacity", &self.capacity)
-            .field("len", &self.len())
+            .field("len", &len)
+            .field("waiting", &waiting)
             .field("senders", &self.senders.load(Ordering::Relaxed))
             .field("receivers", &self.receivers.load(Ordering::Relaxed))
             .finish()
@@ -292,6 +297,12 @@ impl<T> Channel<T> {
         tail.items.push_back(item);
     }
 
+    /// How many items there are, at most: receivers may have taken some since.
+    #[inline]
+    fn count(&self, tail: &Tail<T>) -> usize {
+        tail.sent.wrapping_sub(self.taken.0.load(Ordering::Relaxed))
+    }
+
     /// Counts the room anew. None is left for others while somebody waits for it.
     fn look_for_room(&self, tail: &mut Tail<T>) -> bool {
         let Some(capacity) = self.capacity else {
@@ -299,9 +310,7 @@ impl<T> Channel<T> {
             return true;
         };
         if tail.senders.is_empty() {
-            // An old count is too small, and makes the room smaller than it is.
-            let items = tail.sent.wrapping_sub(self.taken.0.load(Ordering::Relaxed));
-            tail.room = capacity.saturating_sub(items);
+            tail.room = capacity.saturating_sub(self.count(tail));
             if tail.room > 0 {
                 tail.found = tail.room;
             }
@@ -311,25 +320,25 @@ impl<T> Channel<T> {
 
     #[cold]
     fn put_patiently(&self, item: T, timeout: Option<Duration>) -> Result<(), (T, Refusal)> {
+        let deadline = timeout.and_then(deadline);
         if self.capacity == Some(0) {
-            // Only a receiver that waits takes it.
-            return self.wait_to_put(item, timeout);
+            // Only a receiver that comes takes it, and out of the line.
+            return self.wait_to_put(item, deadline);
         }
         if self.tail().found > 1 {
             gather();
         }
         let taken = self.taken.0.load(Ordering::Relaxed);
         if !self.senders_patience.linger(|| self.taken.0.load(Ordering::Relaxed) != taken) {
-            return self.wait_to_put(item, timeout);
+            return self.wait_to_put(item, deadline);
         }
         match self.try_put(item) {
-            Err((item, Refusal::Full)) => self.wait_to_put(item, timeout),
+            Err((item, Refusal::Full)) => self.wait_to_put(item, deadline),
             done => done,
         }
     }
 
-    fn wait_to_put(&self, item: T, timeout: Option<Duration>) -> Result<(), (T, Refusal)> {
-        let deadline = timeout.and_then(deadline);
+    fn wait_to_put(&self, item: T, deadline: Option<Instant>) -> Result<(), (T, Refusal)> {
         let (mut head, mut tail) = self.both();
         let item = match self.put_into(&mut tail, item) {
             Err((item, Refusal::Full)) => item,
@@ -366,7 +375,8 @@ impl<T> Channel<T> {
         if let Some(item) = self.pop_alone(&mut head) {
             return Ok(item);
         }
-        let batch = head.batch;
+        // While senders wait there are items.
+        let batch = if head.senders_wait { 0 } else { head.batch };
         drop(head);
         self.take_patiently(batch, timeout)
     }
@@ -413,7 +423,9 @@ impl<T> Channel<T> {
             self.move_batch(head, tail);
         }
         let first = self.pop(head);
-        let given = if head.senders_wait { tail.senders.take() } else { None };
+        // An item that was given back may have been one too many.
+        let has_place = first.is_none() || self.count(tail) < self.capacity.unwrap_or(usize::MAX);
+        let given = if head.senders_wait && has_place { tail.senders.take() } else { None };
         head.senders_wait = !tail.senders.is_empty();
         match (first, given) {
             (Some(first), Some((given, sender))) => {
@@ -432,16 +444,14 @@ impl<T> Channel<T> {
         mem::swap(&mut head.items, &mut tail.items);
         head.batch = head.items.len();
         self.filled.0.store(false, Ordering::Relaxed);
-        // The space of a burst goes when it is over; as long as batches are large, it stays.
-        if tail.items.capacity() > KEPT.max(4 * head.batch) {
-            tail.items.shrink_to(KEPT);
-        }
     }
 
+    /// `batch`: of so many items the head was before it ran empty.
     #[cold]
     fn take_patiently(&self, batch: usize, timeout: Option<Duration>) -> Result<T, Lack> {
+        let deadline = timeout.and_then(deadline);
         if self.capacity == Some(0) {
-            return self.wait_to_take(timeout);
+            return self.wait_to_take(deadline);
         }
         // Of one item at a time no more will come until somebody has this one.
         let is_stream = batch > 1;
@@ -457,16 +467,15 @@ impl<T> Channel<T> {
             gather();
         }
         if !self.receivers_patience.linger(|| self.filled.0.load(Ordering::Relaxed)) {
-            return self.wait_to_take(timeout);
+            return self.wait_to_take(deadline);
         }
         match self.try_take() {
-            Err(Lack::Empty) => self.wait_to_take(timeout),
+            Err(Lack::Empty) => self.wait_to_take(deadline),
             done => done,
         }
     }
 
-    fn wait_to_take(&self, timeout: Option<Duration>) -> Result<T, Lack> {
-        let deadline = timeout.and_then(deadline);
+    fn wait_to_take(&self, deadline: Option<Instant>) -> Result<T, Lack> {
         loop {
             let (mut head, mut tail) = self.both();
             match self.take_from(&mut head, &mut tail) {
@@ -476,6 +485,8 @@ impl<T> Channel<T> {
                     return done.map(wake_for);
                 }
             }
+            head.items.shrink_to(KEPT);
+            tail.items.shrink_to(KEPT);
             let waiter = tail.receivers.join(None);
             drop((head, tail));
             let taking = Taking { channel: self, waiter, is_over: false };
