@@ -93,11 +93,8 @@ fn yield_once() -> impl Future<Output = ()> {
 /// Polls a future, which is pending, and drops it.
 async fn polled_once(future: impl Future) {
     let mut future = pin!(future);
-    poll_fn(|context| {
-        assert!(future.as_mut().poll(context).is_pending());
-        Poll::Ready(())
-    })
-    .await;
+    let is_pending = poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending()));
+    assert!(is_pending.await);
 }
 
 /// One of two who wake each other.

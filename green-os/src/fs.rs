@@ -26,10 +26,10 @@
 //!
 //! # Who is killed in the middle
 //!
-//! A green thread that is killed or timed out in one of these calls goes at once; the call itself goes
-//! on, and its result is dropped. So a file may be there or gone afterwards, a file that was to be
-//! written may have part of it, a position may have moved, and what is called next on the same file may
-//! come before it.
+//! A green thread that is killed or timed out in one of these calls goes at once. The call itself is not
+//! made if it has not begun; one that is under way goes on, and its result is dropped. So a file may be
+//! there or gone afterwards, a file that was to be written may have part of it, a position may have moved,
+//! and what is called next on the same file may come before it.
 //!
 //! All of these functions panic when the OS gives no OS thread at all.
 

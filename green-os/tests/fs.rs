@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use evy_green_os::fs::{self, File, OpenOptions};
-use evy_runtime::{Died, GreenThread, spawn, timeout, yield_now};
+use evy_runtime::{Died, GreenThread, spawn, threadpool, timeout, yield_now};
 use util::{
     Folder, OnDrop, after_steps, alone, alone_with, and_all_of_them_again, assert_send_and_sync,
     descriptors, is_close_on_exec, let_all_park, named_pipe, soon, wait_until,
@@ -351,30 +351,40 @@ impl Busy {
 
 const ONE_THREAD: [(&str, &str); 1] = [("EVY_THREADPOOL_SIZE", "1")];
 
+/// A named pipe, in which a read waits on its OS thread, and its other end.
+fn pipe_as_a_file(folder: &Folder) -> (Rc<File>, std::fs::File) {
+    let path = folder.join("pipe");
+    named_pipe(&path);
+    let both = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    (Rc::new(File::from(both.try_clone().unwrap())), both)
+}
+
+/// Reads 6 bytes, on the pool's only OS thread, where that has begun when this returns.
+fn reading(file: &Rc<File>) -> GreenThread<std::io::Result<()>> {
+    let file = Rc::clone(file);
+    let reading = spawn(move || (&*file).read(&mut [0; 6]).map(drop));
+    wait_until(|| threadpool::stats().running == 1);
+    reading
+}
+
 #[test]
-fn a_killed_reader_leaves_its_buffer_alone_and_the_position_moves_on() {
-    const NAME: &str = "a_killed_reader_leaves_its_buffer_alone_and_the_position_moves_on";
+fn of_readers_that_are_killed_one_under_way_is_done_and_one_in_the_queue_is_not() {
+    const NAME: &str =
+        "of_readers_that_are_killed_one_under_way_is_done_and_one_in_the_queue_is_not";
     alone_with(NAME, &ONE_THREAD, || {
         let folder = Folder::new("killed_reader");
-        fs::write(folder.join("file"), "hello world").unwrap();
-        let file = Rc::new(File::open(folder.join("file")).unwrap());
-        let busy = Busy::new(&folder);
+        let (file, mut other_end) = pipe_as_a_file(&folder);
         // Its buffer is on its stack, which is somebody else's by the time the job is done.
-        let reading = spawn({
-            let file = Rc::clone(&file);
-            move || (&*file).read(&mut [0; 6]).map(drop)
-        });
-        let_all_park();
+        let reading = reading(&file);
         reading.kill();
         assert!(matches!(reading.wait(), Err(Died::Killed)));
         let mut buffer = [7; 6];
-        let timed_out = timeout(Duration::from_millis(1), || file.read_at(&mut buffer, 0));
+        let timed_out = timeout(Duration::from_millis(1), || (&*file).read(&mut buffer));
         assert!(timed_out.is_err());
-        assert_eq!(buffer, [7; 6]);
-        busy.end();
-        let mut text = String::new();
-        (&*file).read_to_string(&mut text).unwrap();
-        assert_eq!(text, "world", "the job was done all the same");
+        other_end.write_all(b"hello world").unwrap();
+        let mut rest = [0; 5];
+        soon(|| (&*file).read_exact(&mut rest)).unwrap();
+        assert_eq!(&rest, b"world");
         assert_eq!(buffer, [7; 6]);
     });
 }
@@ -384,23 +394,16 @@ fn who_takes_a_file_back_waits_for_the_job_of_one_who_was_killed() {
     const NAME: &str = "who_takes_a_file_back_waits_for_the_job_of_one_who_was_killed";
     alone_with(NAME, &ONE_THREAD, || {
         let folder = Folder::new("taken_back");
-        let file = Rc::new(File::create(folder.join("file")).unwrap());
+        let (file, mut other_end) = pipe_as_a_file(&folder);
         let number = file.as_raw_fd();
-        let busy = Busy::new(&folder);
-        let writing = spawn({
-            let file = Rc::clone(&file);
-            move || (&*file).write(b"hello").map(drop)
-        });
-        let_all_park();
-        writing.kill();
+        reading(&file).kill();
         let file = Rc::into_inner(file).unwrap();
         let taking = spawn(move || file.into_std());
         let_all_park();
         assert!(!taking.is_finished());
-        busy.end();
+        other_end.write_all(b"hello").unwrap();
         let file = soon(|| taking.wait()).unwrap();
         assert_eq!(file.as_raw_fd(), number);
-        assert_eq!(std::fs::read(folder.join("file")).unwrap(), b"hello");
     });
 }
 
