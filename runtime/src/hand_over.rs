@@ -354,6 +354,10 @@ impl<T> HandOver<T> {
     /// assert_eq!(taker.wait().unwrap(), (None, Some("pear")));
     /// ```
     ///
+    /// # Panics
+    ///
+    /// When another green thread calls it than the one that made the selection.
+    ///
     /// # Yields
     ///
     /// Not by itself.
@@ -385,6 +389,10 @@ impl<T> HandOver<T> {
     /// # Errors
     ///
     /// Gives `value` back when nobody took it here, or it was refused.
+    ///
+    /// # Panics
+    ///
+    /// When another green thread calls it than the one that made the selection.
     ///
     /// # Yields
     ///

@@ -727,6 +727,10 @@ pub fn is_ready(fd: impl AsFd, direction: Direction) -> io::Result<bool> {
 ///
 /// As [`wait_readable`], but for `TimedOut`; `inside` has not run then.
 ///
+/// # Panics
+///
+/// When another green thread calls it than the one that made the selection.
+///
 /// # Yields
 ///
 /// Not by itself.

@@ -115,12 +115,16 @@ impl Scheduler {
         if !target.takes_orders() {
             return;
         }
-        match target.state.get() {
-            State::Queued => self.ready.remove(target),
-            State::Parked => self.cancel_delay(target),
-            State::Running | State::Finished => return,
+        if matches!(target.state.get(), State::Running | State::Finished) {
+            return;
         }
+        // Behind the killer's hooks: one may wake the target, or panic.
         let enqueue = |killer: Option<Thread>| {
+            if target.state.get() == State::Queued {
+                self.ready.remove(target);
+            } else {
+                self.cancel_delay(target);
+            }
             target.wake.set(Wake::Kill);
             target.state.set(State::Queued);
             if let Some(killer) = killer {

@@ -97,20 +97,22 @@ impl Selection {
     /// Unless it is decided already; also while the green thread unwinds.
     #[inline]
     pub fn park(&self, reason: Reason, deadline: Option<Instant>) -> Result<(), TimedOut> {
-        let scheduler = scheduler();
-        assert!(scheduler.current() == self.thread, "a selection belongs to its green thread");
+        let (scheduler, thread) = (scheduler(), self.thread());
         if self.is_decided() {
             return Ok(());
         }
         let deadline = deadline.map(|deadline| scheduler.clock().at(deadline));
-        match park_until(scheduler, self.thread, reason, deadline) {
+        match park_until(scheduler, thread, reason, deadline) {
             Wake::Deadline if !self.is_decided() => Err(TimedOut),
             _ => Ok(()),
         }
     }
 
+    /// The green thread that made it, which is the one that calls. Another one may have ended, and its
+    /// stack be somebody else's: nobody may be told to wake it.
     #[inline(always)]
     pub(crate) fn thread(&self) -> Thread {
+        assert!(scheduler().current() == self.thread, "a selection belongs to its green thread");
         self.thread
     }
 

@@ -196,6 +196,10 @@ impl WaitList {
     /// assert!(line.wait_in(&Selection::new(), || (), || _ = line.wake_one()));
     /// ```
     ///
+    /// # Panics
+    ///
+    /// When another green thread calls it than the one that made the selection.
+    ///
     /// # Yields
     ///
     /// Not by itself.

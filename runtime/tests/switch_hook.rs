@@ -3,10 +3,13 @@
 mod util;
 
 use std::cell::{Cell, RefCell};
+use std::panic::catch_unwind;
+use std::rc::Rc;
 use std::time::Duration;
 
 use evy_runtime::{
-    Died, SwitchHook, add_switch_hook, sleep, spawn, spawn_n, timeout, unblock, yield_now,
+    Died, GreenThreadId, HandOver, Reason, SwitchHook, add_switch_hook, sleep, spawn, spawn_n,
+    timeout, unblock, yield_now,
 };
 use util::{HOUR, OnDrop, line, panic_of, wait_in};
 
@@ -32,7 +35,7 @@ fn what_a_hook_keeps_is_there_after_every_kind_of_park() {
     be("main");
     let (gate, parked) = line();
     let threads = ["a", "b"].map(|name| {
-        let parked = std::rc::Rc::clone(&parked);
+        let parked = Rc::clone(&parked);
         spawn(move || {
             be(name);
             for _ in 0..3 {
@@ -106,9 +109,9 @@ fn one_that_forgets_the_switch_or_makes_it_twice_suspends_once() {
         switch();
         switch();
     });
-    let ran = std::rc::Rc::new(Cell::new(0));
+    let ran = Rc::new(Cell::new(0));
     spawn_n({
-        let ran = std::rc::Rc::clone(&ran);
+        let ran = Rc::clone(&ran);
         move || {
             for _ in 0..2 {
                 ran.set(ran.get() + 1);
@@ -131,4 +134,50 @@ fn one_that_parks_is_told_so() {
     });
     assert_eq!(panic_of(yield_now), "a switch hook cannot park");
     yield_now();
+}
+
+/// A kill looked at its target before the killer's hooks ran. One that woke the target then left it in the
+/// ready queue twice: once for the kill, and once more when its stack was somebody else's already.
+#[test]
+fn a_hook_may_wake_whom_a_kill_is_about_to_end() {
+    const ITEM: Reason = Reason::new(&"an item");
+    thread_local!(static LINE: HandOver<u32> = const { HandOver::new() });
+    thread_local!(static IS_KILL: Cell<bool> = const { Cell::new(false) });
+
+    add_switch_hook(|switch| {
+        if IS_KILL.take() {
+            LINE.with(|line| line.hand(1)).unwrap();
+        }
+        switch();
+    });
+    let passed_on = Rc::new(Cell::new(0));
+    let target = spawn({
+        let passed_on = Rc::clone(&passed_on);
+        move || LINE.with(|line| line.receive(ITEM, None, |item| passed_on.set(item)))
+    });
+    yield_now();
+    IS_KILL.set(true);
+    target.kill();
+    assert!(matches!(target.wait(), Err(Died::Killed)));
+    assert_eq!(passed_on.get(), 1);
+    // Nobody is ready now; whoever ran here would be the one that has ended.
+    yield_now();
+}
+
+/// It may not kill, which would park; but whom it tried to kill is still there.
+#[test]
+fn whom_a_hook_fails_to_kill_lives_on() {
+    thread_local!(static TARGET: Cell<Option<GreenThreadId>> = const { Cell::new(None) });
+
+    add_switch_hook(|switch| {
+        if let Some(target) = TARGET.take() {
+            let killed = catch_unwind(|| evy_runtime::kill(target));
+            assert!(killed.is_err());
+        }
+        switch();
+    });
+    let target = spawn(|| (0..3).for_each(|_| yield_now()));
+    TARGET.set(Some(target.id()));
+    yield_now();
+    assert!(matches!(target.wait(), Err(Died::Killed) | Ok(())));
 }

@@ -128,7 +128,9 @@ impl<T, S: Store<T>> Exchange<T, S> {
         }
         match self.getters.receive(reason, timeout, |entry| self.pass_on(entry)) {
             Ok(Some(entry)) => Ok(entry.item),
-            Ok(None) => Err(GetError::Closed),
+            // Closed. But a getter that was handed the last item may have been killed since, and have put
+            // it back.
+            Ok(None) => self.try_get(),
             Err(TimedOut) => Err(GetError::Empty),
         }
     }
@@ -140,7 +142,8 @@ impl<T, S: Store<T>> Exchange<T, S> {
         inside: impl FnOnce(),
     ) -> Option<Result<T, GetError>> {
         let handed = self.getters.receive_in(selection, |entry| self.pass_on(entry), inside)?;
-        Some(handed.map(|entry| entry.item).ok_or(GetError::Closed))
+        // As above, where it is closed.
+        Some(handed.map_or_else(|| self.try_get(), |entry| Ok(entry.item)))
     }
 
     /// Refuses what is put from now on.

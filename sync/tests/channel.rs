@@ -517,3 +517,16 @@ fn errors_say_what_is_the_matter() {
     assert_eq!(TryRecvError::Empty.to_string(), "the channel is empty");
     assert_eq!(RecvTimeoutError::Timeout.to_string(), "the time was over");
 }
+
+/// The other receiver had been told of the end while the last item was on its way to this one, and took
+/// that for granted: the item came back to a channel that nobody looked at any more.
+#[test]
+fn the_last_item_of_a_killed_receiver_goes_to_one_that_was_told_of_the_end() {
+    let (sender, receiver) = channel();
+    let [first, second] = [(); 2].map(|()| self::receiver(&receiver));
+    sender.send("last").unwrap();
+    drop(sender);
+    first.kill();
+    assert_eq!(second.wait().unwrap(), Ok("last"));
+    assert_eq!(receiver.recv(), Err(RecvError));
+}

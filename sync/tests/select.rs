@@ -732,3 +732,18 @@ fn fault_06_a_socket_is_not_waited_for_in_an_unwind() -> io::Result<()> {
     assert_eq!(kind.get(), Some(ErrorKind::WouldBlock));
     Ok(())
 }
+
+#[test]
+fn the_last_item_of_a_killed_receiver_goes_to_a_select_that_was_told_of_the_end() {
+    let (sender, receiver) = channel();
+    let first = spawn({
+        let receiver = receiver.clone();
+        move || receiver.recv()
+    });
+    let second = spawn(move || select! { recv(receiver) -> item => item });
+    yield_now();
+    sender.send("last").unwrap();
+    drop(sender);
+    first.kill();
+    assert_eq!(second.wait().unwrap(), Ok("last"));
+}
