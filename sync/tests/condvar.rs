@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use evy_runtime::{Died, GreenThread, sleep, spawn, timeout, yield_now};
+use evy_runtime::{Died, GreenThread, sleep, timeout, yield_now};
 use evy_sync::{Condvar, Mutex};
 use util::{
     LONG, Log, OnDrop, PATIENCE, SOON, assert_nothing_is_registered, let_patience_end, settle,
@@ -193,15 +193,18 @@ fn fault_53_the_notification_of_one_killed_at_the_lock_goes_to_the_next() {
 fn a_notification_for_all_is_not_passed_on_to_who_comes_later() {
     let pair = pair();
     let waits = [(); 2].map(|()| waiter(&pair));
+    let guard = pair.0.lock();
     pair.1.notify_all();
-    let late = spawn({
-        let pair = Rc::clone(&pair);
-        move || drop(pair.1.wait(pair.0.lock()))
-    });
+    settle();
+    // Both have heard it, and wait for the lock. Another one comes, with a lock of its own.
+    let late = start(&pair, |(_, condvar)| drop(condvar.wait(Mutex::new(()).lock())));
     waits[0].kill();
     settle();
-    assert!(waits[1].is_finished());
     assert!(!late.is_finished());
+    assert_eq!(waiting(&pair), "Condvar { waiting: 1 }");
+    drop(guard);
+    let [_, other] = waits;
+    other.wait().unwrap();
     late.kill();
 }
 

@@ -496,6 +496,23 @@ fn fault_53_an_item_sent_in_the_turn_of_the_deadline_is_received() {
     assert_eq!(waits.wait().unwrap(), Some(1));
 }
 
+/// A descriptor that is ready counts more than a deadline, until the select goes on.
+#[test]
+fn a_socket_that_becomes_readable_after_the_deadline_is_seen() -> io::Result<()> {
+    let (ours, mut theirs) = socket_pair()?;
+    let waits = spawn(move || {
+        select! {
+            readable(ours) -> result => result.map(|()| "readable"),
+            default(PATIENCE) => Ok("late"),
+        }
+    });
+    yield_now();
+    let_patience_end();
+    theirs.write_all(b"x")?;
+    assert_eq!(waits.wait().unwrap()?, "readable");
+    Ok(())
+}
+
 /// FAULTS 2.2.
 #[test]
 fn it_waits_while_it_unwinds() {
