@@ -68,7 +68,8 @@ fn items_arrive_once_and_in_order_in_every_direction() {
     for (from, to) in directions() {
         for capacity in [Some(0), Some(1), Some(7), Some(1000), None] {
             let (sender, receiver) = capacity.map_or_else(unbounded, bounded);
-            let count = rounds(if capacity == Some(0) { 5_000 } else { 50_000 });
+            let is_small = capacity.is_some_and(|capacity| capacity < 1_000);
+            let count = rounds(if is_small { 2_000 } else { 50_000 });
             let sends = from.run(move || (0..count).try_for_each(|n| sender.send(n)));
             let receives = to.run(move || {
                 let mut next = 0;
@@ -90,7 +91,7 @@ fn no_wake_is_lost_in_a_round_trip_in_any_direction() {
     let _watchdog = Watchdog::new("a round trip between OS threads");
     for (here, there) in directions() {
         let ((ping, pings), (pong, pongs)) = (bounded(1), channel());
-        let count = rounds(20_000);
+        let count = rounds(5_000);
         let echo = there.run(move || pings.iter().try_for_each(|n: usize| pong.send(n)));
         let asks = here.run(move || {
             for n in 0..count {
@@ -113,7 +114,7 @@ fn many_to_many_each_item_comes_out_once_and_each_senders_in_order() {
     const ENDS: usize = 4;
     let _watchdog = Watchdog::new("several senders and receivers");
     for capacity in [Some(0), Some(3), None] {
-        let count = rounds(if capacity == Some(0) { 5_000 } else { 50_000 });
+        let count = rounds(if capacity.is_some() { 2_000 } else { 50_000 });
         let (sender, receiver) = capacity.map_or_else(unbounded, bounded);
         let sides = || SIDES.into_iter().cycle().take(ENDS).enumerate();
         let senders: Vec<_> = sides()
@@ -300,6 +301,13 @@ fn fault_53_an_item_of_a_killed_receiver_goes_back_to_the_front() {
     assert_eq!((receiver.recv(), receiver.len()), (Ok(1), 2));
     assert_eq!(last.wait().unwrap(), Ok(()));
     assert_eq!((receiver.recv(), receiver.recv()), (Ok(2), Ok(3)));
+    // It takes its place again.
+    let first = receiving(&receiver);
+    sender.send(1).unwrap();
+    first.kill();
+    assert!(matches!(first.wait(), Err(Died::Killed)));
+    assert_eq!((sender.try_send(2), sender.try_send(3)), (Ok(()), Err(TrySendError::Full(3))));
+    assert_eq!((receiver.recv(), receiver.recv()), (Ok(1), Ok(2)));
     // Also before what another receiver has made room for.
     let first = receiving(&receiver);
     (4..7).for_each(|n| sender.send(n).unwrap());

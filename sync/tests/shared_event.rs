@@ -147,7 +147,7 @@ fn no_wake_is_lost_while_it_is_sent_and_reset() {
     for (from, to) in directions() {
         let events = [(); 2].map(|()| Arc::new(Event::new()));
         let [ping, pong] = events.clone();
-        let count = rounds(10_000);
+        let count = rounds(2_000);
         let echo = to.run(move || {
             for n in 0..count {
                 assert_eq!(ping.wait(), n);

@@ -137,7 +137,7 @@ struct Tail<T> {
     items: VecDeque<T>,
     /// How many items have been put in here.
     sent: usize,
-    /// For how many items there is room, at least. 0 while senders wait.
+    /// For how many items there is room, at least.
     room: usize,
     /// How much room was found by the last look that found any.
     found: usize,
@@ -303,19 +303,17 @@ impl<T> Channel<T> {
         tail.sent.wrapping_sub(self.taken.0.load(Ordering::Relaxed))
     }
 
-    /// Counts the room anew. None is left for others while somebody waits for it.
+    /// Counts the room anew, and returns whether there is any.
     fn look_for_room(&self, tail: &mut Tail<T>) -> bool {
-        let Some(capacity) = self.capacity else {
-            tail.room = usize::MAX;
-            return true;
+        tail.room = match self.capacity {
+            None => usize::MAX,
+            Some(capacity) => capacity.saturating_sub(self.count(tail)),
         };
-        if tail.senders.is_empty() {
-            tail.room = capacity.saturating_sub(self.count(tail));
-            if tail.room > 0 {
-                tail.found = tail.room;
-            }
+        let is_some = tail.room > 0;
+        if is_some {
+            tail.found = tail.room;
         }
-        tail.room > 0
+        is_some
     }
 
     #[cold]
