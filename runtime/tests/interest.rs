@@ -791,6 +791,10 @@ fn a_poll_that_is_ready_before_it_was_told_leaves_nothing_behind() {
     assert!(matches!(poll, Poll::Ready(Ok(1))), "{poll:?}");
     assert_eq!((count.calls(), Arc::strong_count(&count)), (0, 2));
     assert_nothing_is_registered();
+    // Nor a copy of the descriptor: the peer sees the end.
+    drop(fd);
+    peer.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0);
 }
 
 /// FAULTS row 1: the descriptor is closed while its copy is waited for; the number is free at once.
