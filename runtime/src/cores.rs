@@ -116,14 +116,15 @@ impl Core {
         self.remotes.len()
     }
 
-    /// The hubs of all cores, in order, its own included.
+    /// The hubs of all cores, in order, its own included. One whose closure has returned takes nothing
+    /// any more.
     ///
     /// ```
-    /// let names = evy_runtime::cores::run(2, |core| {
-    ///     let next = &core.remotes()[(core.index() + 1) % core.count()];
-    ///     next.spawn(|| std::thread::current().name().map(str::to_owned)).wait().unwrap()
+    /// let names = evy_runtime::cores::run(1, |core| {
+    ///     let first = &core.remotes()[0];
+    ///     first.spawn(|| std::thread::current().name().map(str::to_owned)).wait().unwrap()
     /// });
-    /// assert_eq!(names, [Some("evy-core-1".to_owned()), Some("evy-core-0".to_owned())]);
+    /// assert_eq!(names, [Some("evy-core-0".to_owned())]);
     /// ```
     ///
     /// # Yields

@@ -63,10 +63,18 @@ fn the_callers_green_threads_run_meanwhile() {
 #[test]
 fn every_core_can_reach_every_other_from_the_start() {
     let _watchdog = Watchdog::new("cores that call each other");
+    let done = AtomicUsize::new(0);
     let sums = cores::run(3, |core| {
         let index = core.index();
-        let answers = core.remotes().iter().map(|remote| remote.spawn(move || index));
-        answers.collect::<Vec<_>>().into_iter().map(|answer| answer.wait().unwrap()).sum::<usize>()
+        let answers: Vec<_> =
+            core.remotes().iter().map(|remote| remote.spawn(move || index)).collect();
+        let sum: usize = answers.into_iter().map(|answer| answer.wait().unwrap()).sum();
+        // One that ends earlier answers nobody.
+        done.fetch_add(1, Ordering::SeqCst);
+        while done.load(Ordering::SeqCst) < 3 {
+            sleep(Duration::from_micros(100));
+        }
+        sum
     });
     assert_eq!(sums, [0, 3, 6]);
 }
