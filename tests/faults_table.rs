@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const CRATES: [&str; 6] = ["hub", "runtime", "green-net", "pool", "patched", "cli"];
+const CRATES: [&str; 7] = ["hub", "runtime", "sync", "green-net", "pool", "patched", "cli"];
 
 /// The (file, row) pairs of the table: `` `file`: `fault_NN_*` ``.
 fn listed(table: &str) -> BTreeSet<(String, String)> {
