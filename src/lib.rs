@@ -36,9 +36,10 @@ pub mod net {
     pub use evy_green_net::{Incoming, TcpListener, TcpStream, ToSocketAddrs, lookup_host};
 }
 
-/// Copying between green sockets.
+/// Copying between green sockets; and descriptors of one's own that park, or that futures wait for.
 pub mod io {
     pub use evy_green_net::{GreenRead, GreenWrite, copy};
+    pub use evy_runtime::io::{Attempt, Company, Direction, GreenFd, Interest};
 }
 
 /// Green sockets for async crates: `AsyncRead` and `AsyncWrite` of the futures crates and of tokio, and
@@ -55,8 +56,8 @@ pub mod sync {
         AlreadySent, Barrier, BarrierWaitResult, BoundedPermit, BoundedSemaphore, CappedSemaphore,
         Case, Condvar, Event, GetError, IntoIter, Iter, Lazy, Mutex, MutexGuard, OnceCell, Permit,
         PutError, Queue, QueueIter, QueueTryIter, Ready, Receive, Receiver, Receiving, RecvError,
-        RecvTimeoutError, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SendError,
-        SendTimeoutError, Sender, Sending, TimedOut, TooManyReleases, Transmit, TryIter,
+        RecvTimeoutError, RwLock, RwLockReadGuard, RwLockWriteGuard, Selection, Semaphore,
+        SendError, SendTimeoutError, Sender, Sending, TimedOut, TooManyReleases, Transmit, TryIter,
         TryRecvError, TrySendError, WaitGroup, WaitTimeoutResult, WouldBlock, bounded, channel,
         select, select_timeout, try_select, unbounded,
     };

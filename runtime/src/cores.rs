@@ -73,7 +73,10 @@ fn run_core<R>(index: usize, meeting: &Meeting, f: impl Fn(Core) -> R) -> Option
     let _leaving = Leaving(meeting);
     let remotes = meeting.meet(index, Remote::current())?;
     let result = catch_unwind(AssertUnwindSafe(|| f(Core { index, remotes })));
-    kill_all();
+    // Destructors may start others, which are killed too; but not for ever.
+    for _ in 0..8 {
+        kill_all();
+    }
     Some(result.unwrap_or_else(|payload| std::panic::resume_unwind(payload)))
 }
 

@@ -24,7 +24,7 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use crate::control::{Thread, Wake};
+use crate::control::{State, Thread, Wake};
 use crate::park::{Reason, park_until};
 use crate::scheduler::{current_scheduler, scheduler};
 use crate::select::Selection;
@@ -231,7 +231,7 @@ impl<T> HandOver<T> {
     pub fn hand(&self, value: T) -> Result<(), T> {
         let Some(node) = self.serve() else { return Err(value) };
         node.slot.set(Some(value));
-        wake(node.thread);
+        node.wake();
         Ok(())
     }
 
@@ -297,7 +297,7 @@ impl<T> HandOver<T> {
         let node = self.serve()?;
         let value = node.slot.take();
         debug_assert!(value.is_some(), "a line is one of takers or one of givers");
-        wake(node.thread);
+        node.wake();
         value
     }
 
@@ -322,7 +322,7 @@ impl<T> HandOver<T> {
     ///
     /// Never.
     pub fn refuse(&self) -> bool {
-        self.serve().inspect(|node| wake(node.thread)).is_some()
+        self.serve().inspect(|node| node.wake()).is_some()
     }
 
     /// Stands in line for a value while `inside` runs, as one of the lines of `selection`, and returns
@@ -418,6 +418,11 @@ impl<T> HandOver<T> {
             // goes on, which it cannot before this one parks.
             let node = unsafe { self.first.get()?.as_ref() };
             self.unlink(node);
+            if node.thread.state.get() == State::Finished {
+                // One of the process that this one was forked from, which never runs here.
+                node.stand.set(Stand::PassedOver);
+                continue;
+            }
             // SAFETY: the selection lies in a frame around that of the node.
             match node.selection.map(|selection| unsafe { selection.as_ref() }) {
                 Some(selection) if !selection.decide() => node.stand.set(Stand::PassedOver),
@@ -464,15 +469,6 @@ impl<T> fmt::Debug for HandOver<T> {
     }
 }
 
-/// Wakes who was served. One that its deadline has queued already is not woken again, and finds itself
-/// served. At the end of an OS thread those who wait are leaked, and never run again.
-#[inline(always)]
-fn wake(thread: Thread) {
-    if let Some(scheduler) = current_scheduler() {
-        scheduler.wake(thread, Wake::Run);
-    }
-}
-
 impl<T> Node<T> {
     #[inline(always)]
     fn new(thread: Thread, selection: Option<&Selection>, value: Option<T>) -> Self {
@@ -483,6 +479,20 @@ impl<T> Node<T> {
             slot: Cell::new(value),
             stand: Cell::new(Stand::InLine),
             selection: selection.map(NonNull::from),
+        }
+    }
+
+    /// Wakes who was served. One that its deadline has queued already is not woken again, and finds itself
+    /// served; one that stands in several lines and waits for something else in between finds it later.
+    /// At the end of an OS thread those who wait are leaked, and never run again.
+    #[inline(always)]
+    fn wake(&self) {
+        // SAFETY: the selection lies in a frame around that of the node.
+        let selection = self.selection.map(|selection| unsafe { selection.as_ref() });
+        if let Some(scheduler) = current_scheduler()
+            && selection.is_none_or(Selection::is_parked)
+        {
+            scheduler.wake(self.thread, Wake::Run);
         }
     }
 }

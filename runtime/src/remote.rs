@@ -33,6 +33,9 @@ const RESULT: Reason = Reason::new(&"the result of a green thread on another OS 
 
 /// The hub of an OS thread, for use from others.
 ///
+/// The closures are started by one green thread of the hub, which also calls the wakers of futures: a waker,
+/// or a destructor of a closure that could not be started, that parks holds up the others.
+///
 /// While one is held somewhere, its hub can still be given work, and a wait of that OS thread's own stack
 /// is no deadlock.
 ///

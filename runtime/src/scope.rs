@@ -39,7 +39,7 @@ const CHILDREN: Reason = Reason::new(&"the children of its scope");
 /// before it returns, as `std::thread::scope` does.
 ///
 /// It waits also when `f` panics, and when the caller is killed or timed out meanwhile: the kill goes on
-/// when the children have ended. To end them early, [`cancel`](Scope::cancel) the scope, or use a
+/// when the children have ended. To end them early, [`kill_all`](Scope::kill_all) them, or use a
 /// [`nursery`].
 ///
 /// ```
@@ -206,7 +206,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     ///
     /// evy_runtime::scope(|s| {
     ///     let sleeper = s.spawn(|| evy_runtime::sleep(Duration::MAX));
-    ///     s.cancel();
+    ///     s.kill_all();
     ///     assert!(matches!(sleeper.wait(), Err(evy_runtime::Died::Killed)));
     /// });
     /// ```
@@ -214,7 +214,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// # Yields
     ///
     /// Until each has ended or is suspended again; while the caller unwinds it only schedules the kills.
-    pub fn cancel(&self) {
+    pub fn kill_all(&self) {
         self.children.kill();
     }
 }

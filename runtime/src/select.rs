@@ -31,6 +31,9 @@ use crate::wait_list::TimedOut;
 pub struct Selection {
     thread: Thread,
     decided: Cell<bool>,
+    /// Its green thread is in [`park`](Self::park), not in some other wait in between: only out of that
+    /// one may a line wake it.
+    parked: Cell<bool>,
 }
 
 impl Selection {
@@ -49,7 +52,7 @@ impl Selection {
     /// Never.
     #[expect(clippy::new_without_default, reason = "it belongs to who makes it: no default thing")]
     pub fn new() -> Self {
-        Self { thread: scheduler().current(), decided: Cell::new(false) }
+        Self { thread: scheduler().current(), decided: Cell::new(false), parked: Cell::new(false) }
     }
 
     /// Whether one of the lines has served it.
@@ -102,6 +105,8 @@ impl Selection {
             return Ok(());
         }
         let deadline = deadline.map(|deadline| scheduler.clock().at(deadline));
+        self.parked.set(true);
+        let _parked = Parked(&self.parked);
         match park_until(scheduler, thread, reason, deadline) {
             Wake::Deadline if !self.is_decided() => Err(TimedOut),
             _ => Ok(()),
@@ -116,10 +121,25 @@ impl Selection {
         self.thread
     }
 
+    /// Whether a line that has served it is to wake its green thread.
+    #[inline(always)]
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked.get()
+    }
+
     /// Claims it for one line; `false` if another one was faster.
     #[inline(always)]
     pub(crate) fn decide(&self) -> bool {
         !self.decided.replace(true)
+    }
+}
+
+/// The park of a selection, which also ends by unwinding.
+struct Parked<'a>(&'a Cell<bool>);
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 

@@ -51,8 +51,8 @@ pub(crate) struct SwitchHooks {
 /// stack is one of them. One that is there already is not added again.
 ///
 /// Of several hooks, the first one that was added is the outermost. A green thread begins with what the
-/// hooks of the others have left, so a hook that saves also clears. A hook cannot park, and should not
-/// panic: a panic before the switch is one of the green thread's park. One that does not call what it is
+/// hooks of the others have left, so a hook that saves also clears. A hook cannot park and must
+/// not wake anybody (send, unlock), and should not panic: a panic before the switch is one of the green thread's park. One that does not call what it is
 /// given cannot keep the green thread from being suspended, behind its end; a second call does nothing.
 ///
 /// ```

@@ -18,13 +18,15 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread as OsThread};
 use std::time::{Duration, Instant};
 use std::{fmt, hint, io, mem, ptr};
 
 use evy_hub::Generation;
+
+use evy_hub::may_spin;
 
 use crate::deadlock::tell;
 use crate::fork;
@@ -611,7 +613,7 @@ impl Seat {
     #[expect(clippy::disallowed_methods, reason = "no green thread runs here: this is the pool's")]
     fn wait(&self, timeout: Duration) -> Option<Order> {
         let start = Instant::now();
-        let looks_out = may_look_out() && self.was_short.load(Ordering::Relaxed);
+        let looks_out = may_spin() && self.was_short.load(Ordering::Relaxed);
         while looks_out && !self.has_order.load(Ordering::Acquire) && start.elapsed() < SPIN {
             hint::spin_loop();
         }
@@ -623,21 +625,6 @@ impl Seat {
         self.has_order.store(false, Ordering::Relaxed);
         lock(&self.order).take()
     }
-}
-
-/// Whether somebody else can run while a thread looks out for a job: not with `EVY_SPIN=0`, nor where this
-/// process has one core.
-fn may_look_out() -> bool {
-    const UNKNOWN: u8 = 2;
-    static ANSWER: AtomicU8 = AtomicU8::new(UNKNOWN);
-    let known = ANSWER.load(Ordering::Relaxed);
-    if known != UNKNOWN {
-        return known == 1;
-    }
-    let answer = std::env::var_os("EVY_SPIN").is_none_or(|value| value != "0")
-        && thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
-    ANSWER.store(answer.into(), Ordering::Relaxed);
-    answer
 }
 
 /// No code of users runs under these locks, so a poisoned one is as good as any.

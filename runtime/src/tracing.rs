@@ -6,12 +6,18 @@
 use tracing_core::dispatcher::get_default;
 use tracing_core::span::Id;
 
+/// Spans that are entered in one another, at most.
+const DEEPEST: usize = 1 << 12;
+
 /// A [`SwitchHook`](crate::SwitchHook): leaves the spans that are entered, innermost first, and enters
 /// them again.
 pub(crate) fn keep_spans(switch: &mut dyn FnMut()) {
     let mut left: Vec<Id> = Vec::new();
     let dispatch = get_default(|dispatch| {
-        while let Some(id) = dispatch.current_span().id() {
+        // Bounded, for a subscriber whose `exit` leaves the span where it is.
+        while let Some(id) = dispatch.current_span().id()
+            && left.len() < DEEPEST
+        {
             dispatch.exit(id);
             left.push(id.clone());
         }

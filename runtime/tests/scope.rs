@@ -232,7 +232,7 @@ fn a_timeout_around_a_scope_waits_for_the_children() {
 }
 
 #[test]
-fn cancel_kills_the_children_that_live_and_spares_the_caller() {
+fn kill_all_of_a_scope_kills_the_children_that_live_and_spares_the_caller() {
     let log = Log::new();
     scope(|s| {
         for name in ["first", "second"] {
@@ -245,7 +245,7 @@ fn cancel_kills_the_children_that_live_and_spares_the_caller() {
         let log = &log;
         s.spawn(move || {
             yield_now();
-            s.cancel();
+            s.kill_all();
             log.add("the caller goes on");
         });
     });

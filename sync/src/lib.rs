@@ -61,7 +61,7 @@ pub use channel_error::{
 };
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::Event;
-pub use evy_runtime::TimedOut;
+pub use evy_runtime::{Selection, TimedOut};
 pub use lazy::Lazy;
 pub use mutex::{Mutex, MutexGuard};
 pub use once_cell::OnceCell;
