@@ -14,6 +14,7 @@
 
 mod connect;
 mod copy;
+mod descriptors;
 mod green_io;
 mod hand_off;
 mod resolve;
