@@ -619,7 +619,7 @@ fn wait_one_shot(
 }
 
 /// A green thread's place among those that wait for a descriptor of others, left however the wait ends.
-struct OneShot<'a> {
+pub(crate) struct OneShot<'a> {
     scheduler: &'a Scheduler,
     key: SourceKey,
     direction: Direction,
@@ -627,7 +627,7 @@ struct OneShot<'a> {
 }
 
 impl<'a> OneShot<'a> {
-    fn new(
+    pub(crate) fn new(
         scheduler: &'a Scheduler,
         thread: Thread,
         fd: BorrowedFd<'_>,
