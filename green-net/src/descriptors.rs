@@ -3,43 +3,43 @@
 /// Implements them for `Ours as Std`. Ours has a field `io` with `as_fd` and `into_fd`, and functions
 /// `adopt`, which makes one of any descriptor, and `into_std`.
 macro_rules! descriptors {
-    ($($type:ident as $std:ty),*) => {
-        $(
-            impl std::os::fd::AsFd for $type {
-                fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    ($type:ident as $std:ty) => {
+        const _: () = {
+            use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+
+            impl AsFd for $type {
+                fn as_fd(&self) -> BorrowedFd<'_> {
                     self.io.as_fd()
                 }
             }
 
-            impl std::os::fd::AsRawFd for $type {
-                fn as_raw_fd(&self) -> std::os::fd::RawFd {
-                    std::os::fd::AsRawFd::as_raw_fd(&self.io.as_fd())
+            impl AsRawFd for $type {
+                fn as_raw_fd(&self) -> RawFd {
+                    self.io.as_fd().as_raw_fd()
                 }
             }
 
-            impl std::os::fd::IntoRawFd for $type {
-                fn into_raw_fd(self) -> std::os::fd::RawFd {
-                    std::os::fd::IntoRawFd::into_raw_fd(self.io.into_fd())
+            impl IntoRawFd for $type {
+                fn into_raw_fd(self) -> RawFd {
+                    self.io.into_fd().into_raw_fd()
                 }
             }
 
-            impl std::os::fd::FromRawFd for $type {
-                unsafe fn from_raw_fd(fd: std::os::fd::RawFd) -> Self {
+            impl FromRawFd for $type {
+                unsafe fn from_raw_fd(fd: RawFd) -> Self {
                     // SAFETY: the caller owns the descriptor, as this function demands.
-                    let fd: std::os::fd::OwnedFd =
-                        unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) };
-                    fd.into()
+                    unsafe { OwnedFd::from_raw_fd(fd) }.into()
                 }
             }
 
-            impl From<std::os::fd::OwnedFd> for $type {
+            impl From<OwnedFd> for $type {
                 /// Makes the descriptor non-blocking; one that is no socket gives errors later.
-                fn from(fd: std::os::fd::OwnedFd) -> Self {
+                fn from(fd: OwnedFd) -> Self {
                     Self::adopt(fd).expect("an open descriptor can be made non-blocking")
                 }
             }
 
-            impl From<$type> for std::os::fd::OwnedFd {
+            impl From<$type> for OwnedFd {
                 fn from(socket: $type) -> Self {
                     socket.io.into_fd()
                 }
@@ -47,7 +47,7 @@ macro_rules! descriptors {
 
             impl From<$std> for $type {
                 fn from(socket: $std) -> Self {
-                    std::os::fd::OwnedFd::from(socket).into()
+                    OwnedFd::from(socket).into()
                 }
             }
 
@@ -56,7 +56,7 @@ macro_rules! descriptors {
                     socket.into_std()
                 }
             }
-        )*
+        };
     };
 }
 

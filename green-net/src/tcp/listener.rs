@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use evy_runtime::io::Direction;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};

@@ -308,7 +308,7 @@ impl fmt::Debug for UnixListener {
 /// ```
 /// # use evy_green_net::{UnixIncoming, UnixListener, UnixStream};
 /// # let listener = UnixListener::bind("")?;
-/// let stream = UnixStream::connect_addr(&listener.local_addr()?)?;
+/// let _stream = UnixStream::connect_addr(&listener.local_addr()?)?;
 /// let mut clients: UnixIncoming<'_> = listener.incoming();
 /// clients.next().expect("it never ends")?;
 /// # Ok::<(), std::io::Error>(())
