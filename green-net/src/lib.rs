@@ -14,7 +14,6 @@
 
 mod connect;
 mod copy;
-mod datagram;
 mod descriptors;
 mod green_io;
 mod hand_off;

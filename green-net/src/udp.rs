@@ -3,16 +3,17 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use evy_runtime::io::Direction;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::ToSocketAddrs;
-use crate::datagram::DatagramIo;
 use crate::descriptors::descriptors;
-use crate::green_io::{closed, sys};
+use crate::green_io::{GreenIo, closed, sys};
 use crate::resolve::try_each;
 use crate::tcp::inet;
 
@@ -48,16 +49,49 @@ use crate::tcp::inet;
 /// with std's; [`recv_truncated`](Self::recv_truncated) and
 /// [`recv_from_truncated`](Self::recv_from_truncated) say so.
 pub struct UdpSocket {
-    io: DatagramIo,
+    io: GreenIo,
+    /// One of the handles to the socket was closed: this one and its clones have this.
+    closed: Arc<AtomicBool>,
 }
 
 impl UdpSocket {
     fn adopt(fd: OwnedFd) -> io::Result<Self> {
-        DatagramIo::adopt(fd).map(|io| Self { io })
+        Ok(Self { io: GreenIo::adopt(fd)?, closed: Arc::default() })
     }
 
     fn socket(&self) -> SockRef<'_> {
         SockRef::from(&self.io)
+    }
+
+    /// Receives by `call`, first come first served. It is told of the end of the socket only where it
+    /// looks for it: a call that does not wait is told by the system that nothing is there.
+    fn receive<T>(&self, mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        let mut found_nothing = false;
+        self.io.call_in_turn(Direction::Read, |fd| match call(fd) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // Woken for nothing: by another descriptor, others may have shut it down.
+                if self.is_closed() || found_nothing && sys::is_shut_for_reading(fd) {
+                    return Err(closed());
+                }
+                found_nothing = true;
+                Err(error)
+            }
+            result => result,
+        })
+    }
+
+    /// Receives by `call` what is there; it never parks.
+    fn try_receive<T>(&self, call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        match self.io.try_call(call) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_closed() => {
+                Err(closed())
+            }
+            result => result,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Makes a socket that is bound to the first of the addresses that can be had. Port 0 lets the system
@@ -82,7 +116,7 @@ impl UdpSocket {
             let kind = Type::DGRAM.nonblocking().cloexec();
             let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))?;
             socket.bind(&SockAddr::from(address))?;
-            Ok(Self { io: DatagramIo::new(socket.into()) })
+            Ok(Self { io: GreenIo::new(socket.into()), closed: Arc::default() })
         })
     }
 
@@ -151,7 +185,7 @@ impl UdpSocket {
     ///
     /// Until there is a datagram.
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.io.receive(|fd| sys::recv_from(fd, buffer), || Err(closed()))
+        self.receive(|fd| sys::recv_from(fd, buffer))
     }
 
     /// [`recv_from`](Self::recv_from) that also says whether the datagram was longer than the buffer, so
@@ -177,7 +211,7 @@ impl UdpSocket {
     ///
     /// Until there is a datagram.
     pub fn recv_from_truncated(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, bool)> {
-        self.io.receive(|fd| sys::recv_from_truncated(fd, buffer), || Err(closed()))
+        self.receive(|fd| sys::recv_from_truncated(fd, buffer))
     }
 
     /// [`recv_from`](Self::recv_from) that leaves the datagram where it is.
@@ -201,7 +235,7 @@ impl UdpSocket {
     ///
     /// Until there is a datagram.
     pub fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.io.receive(|fd| sys::peek_from(fd, buffer), || Err(closed()))
+        self.receive(|fd| sys::peek_from(fd, buffer))
     }
 
     /// Receives a datagram that is there.
@@ -221,7 +255,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.io.try_receive(|fd| sys::recv_from(fd, buffer), || Err(closed()))
+        self.try_receive(|fd| sys::recv_from(fd, buffer))
     }
 
     /// Sends a datagram to the first of the addresses; returns its length.
@@ -250,7 +284,7 @@ impl UdpSocket {
             let text = "no addresses to send data to";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         };
-        self.io.send(|fd| sys::send_to(fd, bytes, &target))
+        self.io.call_in_turn(Direction::Write, |fd| sys::send_to(fd, bytes, &target))
     }
 
     /// Sends a datagram if there is room in the socket's buffer.
@@ -272,7 +306,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn try_send_to(&self, bytes: &[u8], target: SocketAddr) -> io::Result<usize> {
-        self.io.io().try_call(|fd| sys::send_to(fd, bytes, &target))
+        self.io.try_call(|fd| sys::send_to(fd, bytes, &target))
     }
 
     /// Connects the socket to the first of the addresses that it can: [`send`](Self::send) sends there,
@@ -323,7 +357,7 @@ impl UdpSocket {
     ///
     /// While the socket's buffer has no room.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.send(|fd| sys::send(fd, bytes))
+        self.io.call_in_turn(Direction::Write, |fd| sys::send(fd, bytes))
     }
 
     /// Sends a datagram to where the socket is connected to if there is room in the socket's buffer.
@@ -347,7 +381,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.io().try_call(|fd| sys::send(fd, bytes))
+        self.io.try_call(|fd| sys::send(fd, bytes))
     }
 
     /// Waits for a datagram; returns its length. What does not fit into the buffer is lost.
@@ -374,7 +408,7 @@ impl UdpSocket {
     ///
     /// Until there is a datagram.
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.receive(|fd| sys::recv(fd, buffer), || Err(closed()))
+        self.receive(|fd| sys::recv(fd, buffer))
     }
 
     /// [`recv`](Self::recv) that also says whether the datagram was longer than the buffer, so that its
@@ -400,7 +434,7 @@ impl UdpSocket {
     ///
     /// Until there is a datagram.
     pub fn recv_truncated(&self, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
-        self.io.receive(|fd| sys::recv_truncated(fd, buffer), || Err(closed()))
+        self.receive(|fd| sys::recv_truncated(fd, buffer))
     }
 
     /// [`recv`](Self::recv) that leaves the datagram where it is.
@@ -426,7 +460,7 @@ impl UdpSocket {
     ///
     /// Until there is a datagram.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.receive(|fd| sys::peek(fd, buffer), || Err(closed()))
+        self.receive(|fd| sys::peek(fd, buffer))
     }
 
     /// Receives a datagram that is there.
@@ -446,7 +480,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.try_receive(|fd| sys::recv(fd, buffer), || Err(closed()))
+        self.try_receive(|fd| sys::recv(fd, buffer))
     }
 
     /// Returns the address of this socket.
@@ -508,6 +542,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         self.io.close();
     }
 
@@ -528,7 +563,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn try_clone(&self) -> io::Result<Self> {
-        self.io.try_clone().map(|io| Self { io })
+        Ok(Self { io: self.io.try_clone()?, closed: Arc::clone(&self.closed) })
     }
 
     /// Sets how long a receive may park; `None` is for ever.
@@ -552,7 +587,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.io.io().set_timeout(Direction::Read, timeout)
+        self.io.set_timeout(Direction::Read, timeout)
     }
 
     /// Sets how long a send may park; `None` is for ever.
@@ -571,7 +606,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.io.io().set_timeout(Direction::Write, timeout)
+        self.io.set_timeout(Direction::Write, timeout)
     }
 
     /// Returns how long a receive may park.
@@ -594,7 +629,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.io.io().timeout(Direction::Read))
+        Ok(self.io.timeout(Direction::Read))
     }
 
     /// Returns how long a send may park.
@@ -617,7 +652,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.io.io().timeout(Direction::Write))
+        Ok(self.io.timeout(Direction::Write))
     }
 
     /// Allows sending to broadcast addresses, which is off from the start.
@@ -961,7 +996,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.io.io().set_nonblocking(nonblocking);
+        self.io.set_nonblocking(nonblocking);
         Ok(())
     }
 }

@@ -12,8 +12,8 @@ use evy_runtime::io::{Direction, is_ready};
 use evy_runtime::{poll_many, wait_writable};
 use socket2::SockRef;
 
-use crate::datagram::DatagramIo;
 use crate::descriptors::descriptors;
+use crate::green_io::GreenIo;
 use crate::green_io::sys::{self, unix};
 
 /// How long to wait before another look at a queue whose room nobody tells of.
@@ -48,7 +48,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// As with std's, the path that it was bound to stays when it is dropped, and the next bind to it is
 /// `AddrInUse`.
 pub struct UnixDatagram {
-    io: DatagramIo,
+    io: GreenIo,
 }
 
 /// What became of a datagram.
@@ -63,32 +63,53 @@ enum Sent {
 
 impl UnixDatagram {
     fn adopt(fd: OwnedFd) -> io::Result<Self> {
-        DatagramIo::adopt(fd).map(|io| Self { io })
+        GreenIo::adopt(fd).map(|io| Self { io })
     }
 
     fn socket(&self) -> SockRef<'_> {
         SockRef::from(&self.io)
     }
 
+    /// Receives by `call`, first come first served. A call that does not wait is told by the system that
+    /// nothing is there where one that waits is told the `end`: that the socket was shut down.
+    fn receive<T>(
+        &self,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+        end: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.io.call_in_turn(Direction::Read, |fd| or_end(fd, call(fd), &end))
+    }
+
+    /// Receives by `call` what is there; it never parks.
+    fn try_receive<T>(
+        &self,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+        end: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.io.try_call(|fd| or_end(fd, call(fd), end))
+    }
+
     fn bound(target: &unix::Target) -> io::Result<Self> {
         let socket = unix::socket(unix::DATAGRAM)?;
         unix::bind(socket.as_fd(), target)?;
-        Ok(Self { io: DatagramIo::new(socket) })
+        Ok(Self { io: GreenIo::new(socket) })
     }
 
     fn connect_to(&self, target: &unix::Target) -> io::Result<()> {
-        self.io.io().try_call(|fd| unix::connect(fd, target))
+        self.io.try_call(|fd| unix::connect(fd, target))
     }
 
     /// Sends to `target`. When it is full it tells those who are connected to it, and nobody else.
     fn send_to_target(&self, bytes: &[u8], target: &unix::Target) -> io::Result<usize> {
-        let timeout = self.io.io().timeout(Direction::Write);
+        let timeout = self.io.timeout(Direction::Write);
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let left = deadline.map(|deadline| deadline.duration_since(Instant::now()));
-            match self.io.send_within(left, |fd| send_or_say_why(fd, bytes, target))? {
+            match self.io.call_in_turn_within(left, Direction::Write, |fd| {
+                send_or_say_why(fd, bytes, target)
+            })? {
                 Sent::Now(count) => return Ok(count),
-                _ if self.io.io().never_parks() => return Err(io::ErrorKind::WouldBlock.into()),
+                _ if self.io.never_parks() => return Err(io::ErrorKind::WouldBlock.into()),
                 Sent::ReceiverIsFull => wait_for_room(target, deadline)?,
                 Sent::SomethingIsFull => pause(deadline)?,
             }
@@ -161,7 +182,7 @@ impl UnixDatagram {
     ///
     /// Never.
     pub fn unbound() -> io::Result<Self> {
-        Ok(Self { io: DatagramIo::new(unix::socket(unix::DATAGRAM)?) })
+        Ok(Self { io: GreenIo::new(unix::socket(unix::DATAGRAM)?) })
     }
 
     /// Makes two sockets that are connected to each other.
@@ -182,7 +203,7 @@ impl UnixDatagram {
     /// Never.
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = unix::pair(unix::DATAGRAM)?;
-        Ok((Self { io: DatagramIo::new(one) }, Self { io: DatagramIo::new(other) }))
+        Ok((Self { io: GreenIo::new(one) }, Self { io: GreenIo::new(other) }))
     }
 
     /// Takes over a std socket, which becomes non-blocking.
@@ -300,7 +321,7 @@ impl UnixDatagram {
     ///
     /// Until there is a datagram, or the socket is shut down for reading.
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.io.receive(|fd| unix::recv_from(fd, buffer), || Ok((0, unix::unnamed())))
+        self.receive(|fd| unix::recv_from(fd, buffer), || Ok((0, unix::unnamed())))
     }
 
     /// [`recv_from`](Self::recv_from) that also says whether the datagram was longer than the buffer, so
@@ -325,7 +346,7 @@ impl UnixDatagram {
     /// Until there is a datagram, or the socket is shut down for reading.
     pub fn recv_from_truncated(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, bool)> {
         let end = || Ok((0, unix::unnamed(), false));
-        self.io.receive(|fd| unix::recv_from_truncated(fd, buffer), end)
+        self.receive(|fd| unix::recv_from_truncated(fd, buffer), end)
     }
 
     /// [`recv_from`](Self::recv_from) that leaves the datagram where it is.
@@ -348,7 +369,7 @@ impl UnixDatagram {
     ///
     /// Until there is a datagram, or the socket is shut down for reading.
     pub fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.io.receive(|fd| unix::peek_from(fd, buffer), || Ok((0, unix::unnamed())))
+        self.receive(|fd| unix::peek_from(fd, buffer), || Ok((0, unix::unnamed())))
     }
 
     /// Receives a datagram that is there.
@@ -368,7 +389,7 @@ impl UnixDatagram {
     ///
     /// Never.
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.io.try_receive(|fd| unix::recv_from(fd, buffer), || Ok((0, unix::unnamed())))
+        self.try_receive(|fd| unix::recv_from(fd, buffer), || Ok((0, unix::unnamed())))
     }
 
     /// Waits for a datagram; returns its length. What does not fit into the buffer is lost. After a
@@ -393,7 +414,7 @@ impl UnixDatagram {
     ///
     /// Until there is a datagram, or the socket is shut down for reading.
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.receive(|fd| sys::recv(fd, buffer), || Ok(0))
+        self.receive(|fd| sys::recv(fd, buffer), || Ok(0))
     }
 
     /// [`recv`](Self::recv) that also says whether the datagram was longer than the buffer, so that its
@@ -416,7 +437,7 @@ impl UnixDatagram {
     ///
     /// Until there is a datagram, or the socket is shut down for reading.
     pub fn recv_truncated(&self, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
-        self.io.receive(|fd| sys::recv_truncated(fd, buffer), || Ok((0, false)))
+        self.receive(|fd| sys::recv_truncated(fd, buffer), || Ok((0, false)))
     }
 
     /// [`recv`](Self::recv) that leaves the datagram where it is.
@@ -439,7 +460,7 @@ impl UnixDatagram {
     ///
     /// Until there is a datagram, or the socket is shut down for reading.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.receive(|fd| sys::peek(fd, buffer), || Ok(0))
+        self.receive(|fd| sys::peek(fd, buffer), || Ok(0))
     }
 
     /// Receives a datagram that is there.
@@ -459,7 +480,7 @@ impl UnixDatagram {
     ///
     /// Never.
     pub fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.try_receive(|fd| sys::recv(fd, buffer), || Ok(0))
+        self.try_receive(|fd| sys::recv(fd, buffer), || Ok(0))
     }
 
     /// Sends a datagram to the socket at a path; returns its length.
@@ -535,7 +556,7 @@ impl UnixDatagram {
     /// Never.
     pub fn try_send_to(&self, bytes: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let target = unix::path_target(path.as_ref())?;
-        self.io.io().try_call(|fd| unix::send_to(fd, bytes, &target))
+        self.io.try_call(|fd| unix::send_to(fd, bytes, &target))
     }
 
     /// Sends a datagram to the socket at an address if there is room.
@@ -558,7 +579,7 @@ impl UnixDatagram {
     /// Never.
     pub fn try_send_to_addr(&self, bytes: &[u8], address: &SocketAddr) -> io::Result<usize> {
         let target = unix::target(address)?;
-        self.io.io().try_call(|fd| unix::send_to(fd, bytes, &target))
+        self.io.try_call(|fd| unix::send_to(fd, bytes, &target))
     }
 
     /// Sends a datagram to where the socket is connected to; returns its length.
@@ -583,7 +604,7 @@ impl UnixDatagram {
     ///
     /// While the receiver's queue, or this socket's buffer, has no room.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.send(|fd| sys::send(fd, bytes))
+        self.io.call_in_turn(Direction::Write, |fd| sys::send(fd, bytes))
     }
 
     /// Sends a datagram to where the socket is connected to if there is room.
@@ -604,7 +625,7 @@ impl UnixDatagram {
     ///
     /// Never.
     pub fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.io().try_call(|fd| sys::send(fd, bytes))
+        self.io.try_call(|fd| sys::send(fd, bytes))
     }
 
     /// Returns the address of this socket.
@@ -670,9 +691,6 @@ impl UnixDatagram {
     ///
     /// Never.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        if how != Shutdown::Write {
-            self.io.end_reading();
-        }
         self.socket().shutdown(how)
     }
 
@@ -739,7 +757,7 @@ impl UnixDatagram {
     ///
     /// Never.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.io.io().set_timeout(Direction::Read, timeout)
+        self.io.set_timeout(Direction::Read, timeout)
     }
 
     /// Sets how long a send may park; `None` is for ever.
@@ -764,7 +782,7 @@ impl UnixDatagram {
     ///
     /// Never.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.io.io().set_timeout(Direction::Write, timeout)
+        self.io.set_timeout(Direction::Write, timeout)
     }
 
     /// Returns how long a receive may park.
@@ -787,7 +805,7 @@ impl UnixDatagram {
     ///
     /// Never.
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.io.io().timeout(Direction::Read))
+        Ok(self.io.timeout(Direction::Read))
     }
 
     /// Returns how long a send may park.
@@ -810,7 +828,7 @@ impl UnixDatagram {
     ///
     /// Never.
     pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.io.io().timeout(Direction::Write))
+        Ok(self.io.timeout(Direction::Write))
     }
 
     /// Returns and clears the error that the socket holds.
@@ -850,8 +868,21 @@ impl UnixDatagram {
     ///
     /// Never.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.io.io().set_nonblocking(nonblocking);
+        self.io.set_nonblocking(nonblocking);
         Ok(())
+    }
+}
+
+fn or_end<T>(
+    fd: BorrowedFd<'_>,
+    result: io::Result<T>,
+    end: impl Fn() -> io::Result<T>,
+) -> io::Result<T> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && sys::is_shut_for_reading(fd) => {
+            end()
+        }
+        result => result,
     }
 }
 
