@@ -439,7 +439,11 @@ fn fault_48_a_send_parks_while_the_receivers_queue_is_full() {
         const MORE: usize = 500;
         let sender = spawn({
             let full = Rc::clone(&full);
-            move || (full.queued..full.queued + MORE).for_each(|n| drop(full.send(n).unwrap()))
+            move || {
+                for number in full.queued..full.queued + MORE {
+                    full.send(number).unwrap();
+                }
+            }
         });
         let_all_park();
         assert!(!sender.is_finished(), "{relation:?}");
@@ -674,7 +678,7 @@ fn fault_03_who_receives_first_is_served_first() {
     let_all_park();
     receivers[1].kill();
     assert!(timeout(Duration::from_millis(1), || ours.recv(&mut [0])).is_err());
-    (10..14).for_each(|byte| drop(theirs.send(&[byte]).unwrap()));
+    (10..14).for_each(|byte| assert_eq!(theirs.send(&[byte]).unwrap(), 1));
     wait_until(|| served.borrow().len() == 4);
     assert_eq!(*served.borrow(), [(0, 10), (2, 11), (3, 12), (4, 13)]);
 }
