@@ -107,16 +107,24 @@ fn the_position_of_the_file_stays_where_it_is() {
 #[test]
 fn others_run_while_it_waits_and_after_each_128_operations() {
     let (file, _) = file(1 << 20);
+    let (ours, theirs) = unix_pair();
     let turns = Rc::new(Cell::new(0));
+    let (start, started) = std::sync::mpsc::channel();
+    let drain = std::thread::spawn(move || {
+        let mut theirs: StdSocket = started.recv().unwrap();
+        io::copy(&mut theirs, &mut io::sink()).unwrap()
+    });
     let counter = spawn({
         let turns = Rc::clone(&turns);
-        move || loop {
-            turns.set(turns.get() + 1);
-            yield_now();
+        move || {
+            // Nobody reads until somebody else has run.
+            start.send(theirs).unwrap();
+            loop {
+                turns.set(turns.get() + 1);
+                yield_now();
+            }
         }
     });
-    let (ours, mut theirs) = unix_pair();
-    let drain = std::thread::spawn(move || io::copy(&mut theirs, &mut io::sink()).unwrap());
     soon(|| sendfile(&ours, &file, &mut 0, u64::MAX)).unwrap();
     assert!(turns.get() > 0);
     // Never a full buffer: one byte of the file after the other.
