@@ -12,6 +12,7 @@ pub use evy_runtime::{
     kill_all, nursery, resume_unwind, scope, sleep, spawn, spawn_after, spawn_after_local, spawn_n,
     timeout, unblock, wait_readable, wait_writable, yield_now,
 };
+pub use evy_runtime::{io::Direction, poll_many};
 
 /// Several hubs in one process, for more than one core.
 pub mod cores {
@@ -19,14 +20,17 @@ pub mod cores {
     pub use evy_runtime::cores::{Core, run};
 }
 
-/// Sockets: `std::net`'s, but that their calls park the green thread.
+/// Sockets: those of `std::net` and `std::os::unix::net`, but that their calls park the green thread.
 pub mod net {
     pub use evy_green_net::{Incoming, TcpListener, TcpStream, ToSocketAddrs, lookup_host};
+    pub use evy_green_net::{
+        UdpSocket, UnixDatagram, UnixIncoming, UnixListener, UnixStream, socket_pair,
+    };
 }
 
-/// Copying between green sockets.
+/// Copying between green sockets, and from files into them.
 pub mod io {
-    pub use evy_green_net::{GreenRead, GreenWrite, copy};
+    pub use evy_green_net::{GreenRead, GreenWrite, copy, sendfile};
 }
 
 /// Adapters for crates that others wrote: the same in all respects, but that they use green sockets.

@@ -33,7 +33,7 @@ pub(crate) fn with_lent<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
     })
 }
 
-mod sealed {
+pub(crate) mod sealed {
     #[expect(unnameable_types, reason = "that is what seals the traits")]
     pub trait Sealed {}
 }

@@ -77,3 +77,42 @@ pub(crate) fn send_file_to_descriptor(
         with_lent(|buffer| sys::send_file(fd, file, offset, most, buffer))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::copy::sealed::Sealed;
+
+    /// What is no descriptor of the system, such as an encrypted stream.
+    struct Elsewhere(RefCell<Vec<u8>>);
+
+    impl Sealed for Elsewhere {}
+
+    impl GreenWrite for Elsewhere {
+        fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_rest(bytes).map(|()| bytes.len())
+        }
+
+        fn write_rest(&self, bytes: &[u8]) -> io::Result<()> {
+            self.0.borrow_mut().extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_socket_that_is_no_descriptor_gets_the_file_through_a_buffer() {
+        let path = std::env::temp_dir().join(format!("evy-test-elsewhere-{}", std::process::id()));
+        let data: Vec<u8> = (0..300_000_u32).map(|n| n as u8).collect();
+        std::fs::write(&path, &data).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        let socket = Elsewhere(RefCell::default());
+        let mut offset = 100;
+        assert_eq!(sendfile(&socket, &file, &mut offset, 200_000).unwrap(), 200_000);
+        assert_eq!(sendfile(&socket, &file, &mut offset, u64::MAX).unwrap(), 99_900);
+        assert_eq!(offset, 300_000);
+        assert!(socket.0.take() == data[100..]);
+    }
+}

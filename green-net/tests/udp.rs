@@ -403,7 +403,7 @@ fn what_is_tried_never_waits() {
 fn every_descriptor_is_non_blocking_and_closed_by_exec() {
     let (ours, _) = bound();
     util::is_non_blocking_and_closed_by_exec(&ours);
-    util::is_non_blocking_and_closed_by_exec(&ours.try_clone().unwrap());
+    util::is_non_blocking_and_closed_by_exec(ours.try_clone().unwrap());
 }
 
 #[test]
