@@ -620,10 +620,10 @@ fn fault_02_a_close_on_the_owners_hub_wakes_who_waits_on_another() {
 fn fault_02_a_close_is_one_for_clones_too() {
     let (ours, here) = bound();
     let (clone, other) = (ours.try_clone().unwrap(), ours.try_clone().unwrap());
-    let waiter = spawn(move || kind(clone.recv(&mut [0])));
+    let waiter = spawn(move || [(); 3].map(|()| kind(clone.recv(&mut [0]))));
     let_all_park();
     ours.close();
-    assert_eq!(soon(|| waiter.wait()).unwrap(), Some(ErrorKind::NotConnected));
+    assert_eq!(soon(|| waiter.wait()).unwrap(), [Some(ErrorKind::NotConnected); 3]);
     assert_eq!(kind(soon(|| other.recv(&mut [0]))), Some(ErrorKind::NotConnected));
     assert_eq!(kind(other.try_recv_from(&mut [0])), Some(ErrorKind::NotConnected));
     assert_eq!(kind(other.send_to(b"x", here)), Some(ErrorKind::BrokenPipe));

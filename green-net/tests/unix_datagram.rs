@@ -370,13 +370,20 @@ enum Relation {
 const RELATIONS: [Relation; 4] =
     [Relation::Pair, Relation::Connected, Relation::Named, Relation::NamedBesides];
 
+/// One of 100 bytes, beginning with its number.
+fn datagram(number: usize) -> [u8; 100] {
+    let mut datagram = [0; 100];
+    datagram[..8].copy_from_slice(&number.to_le_bytes());
+    datagram
+}
+
 /// A sender and a receiver whose queue is full.
 struct Full {
     relation: Relation,
     path: TempPath,
     sender: UnixDatagram,
     receiver: UnixDatagram,
-    /// How many datagrams are in the queue: of 100 bytes, beginning with their number.
+    /// How many datagrams are in the queue.
     queued: usize,
     /// Whom the sender is connected to, if that is not the receiver.
     _friend: UnixDatagram,
@@ -396,18 +403,25 @@ impl Full {
             Relation::Pair | Relation::Named => {}
         }
         SockRef::from(&sender).set_send_buffer_size(1 << 16).unwrap();
-        let mut full = Self { relation, path, sender, receiver, queued: 0, _friend: friend };
-        full.sender.set_nonblocking(true).unwrap();
-        while full.send(full.queued).is_ok() {
-            full.queued += 1;
-        }
-        full.sender.set_nonblocking(false).unwrap();
-        full
+        let full = Self { relation, path, sender, receiver, queued: 0, _friend: friend };
+        let queued = match relation {
+            Relation::Pair => full.fill(|this, datagram| this.sender.try_send(datagram)),
+            // By somebody else: what one's own datagrams give back with their end is room in one's own
+            // buffer, of which one is told.
+            _ => {
+                let stranger = UnixDatagram::unbound().unwrap();
+                full.fill(|this, datagram| stranger.try_send_to(datagram, &this.path))
+            }
+        };
+        Self { queued, ..full }
+    }
+
+    fn fill(&self, send: impl Fn(&Self, &[u8]) -> io::Result<usize>) -> usize {
+        (0..).find(|number| send(self, &datagram(*number)).is_err()).expect("it gets full")
     }
 
     fn send(&self, number: usize) -> io::Result<usize> {
-        let mut datagram = [0; 100];
-        datagram[..8].copy_from_slice(&number.to_le_bytes());
+        let datagram = datagram(number);
         match self.relation {
             Relation::Pair | Relation::Connected => self.sender.send(&datagram),
             Relation::Named | Relation::NamedBesides => self.sender.send_to(&datagram, &self.path),
