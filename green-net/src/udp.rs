@@ -331,7 +331,9 @@ impl UdpSocket {
     ///
     /// While a name is looked up.
     pub fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
-        try_each(addr, |address| self.socket().connect(&SockAddr::from(address)))
+        try_each(addr, |address| {
+            self.io.try_call(|fd| SockRef::from(&fd).connect(&SockAddr::from(address)))
+        })
     }
 
     /// Sends a datagram to where the socket is connected to; returns its length.

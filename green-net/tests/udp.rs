@@ -562,6 +562,7 @@ fn fault_02_a_close_on_the_same_hub_wakes_who_waits_at_once() {
         assert_eq!(kind(ours.send(b"x")), Some(ErrorKind::NotConnected));
         assert_eq!(kind(ours.send_to(b"x", "127.0.0.1:9")), Some(ErrorKind::NotConnected));
         assert_eq!(kind(ours.try_send(b"x")), Some(ErrorKind::NotConnected));
+        assert_eq!(kind(ours.connect("127.0.0.1:9")), Some(ErrorKind::NotConnected));
         assert_eq!(kind(ours.try_recv(&mut [0])), Some(ErrorKind::NotConnected));
     }
 }

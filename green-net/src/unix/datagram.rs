@@ -892,6 +892,8 @@ fn send_or_say_why(fd: BorrowedFd<'_>, bytes: &[u8], target: &unix::Target) -> i
             if unix::is_connected(fd) {
                 Ok(Sent::SomethingIsFull)
             } else if is_ready(fd, Direction::Write)? {
+                // To wait for room in this socket would be to spin: an attempt that fails gives back what
+                // it has taken, and is told of that as room.
                 Ok(Sent::ReceiverIsFull)
             } else {
                 // This socket's own buffer is.
