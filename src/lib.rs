@@ -16,6 +16,7 @@ pub use evy_runtime::{
     spawn_after, spawn_after_local, spawn_n, threadpool, timeout, unblock, wait_readable,
     wait_writable, yield_now,
 };
+pub use evy_runtime::{io::Direction, poll_many};
 
 /// The pools, and what their calls give.
 pub mod pool {
@@ -31,11 +32,15 @@ pub mod cores {
     pub use evy_runtime::cores::{Core, run};
 }
 
-/// Sockets: `std::net`'s, but that their calls park the green thread.
+/// Sockets: those of `std::net` and `std::os::unix::net`, but that their calls park the green thread.
 pub mod net {
     pub use evy_green_net::{Incoming, TcpListener, TcpStream, ToSocketAddrs, lookup_host};
+    pub use evy_green_net::{
+        UdpSocket, UnixDatagram, UnixIncoming, UnixListener, UnixStream, socket_pair,
+    };
 }
 
+<<<<<<< HEAD
 /// Copying between green sockets; and descriptors of one's own that park, or that futures wait for.
 pub mod io {
     pub use evy_green_net::{GreenRead, GreenWrite, copy};
@@ -61,6 +66,11 @@ pub mod sync {
         TryRecvError, TrySendError, WaitGroup, WaitTimeoutResult, WouldBlock, bounded, channel,
         select, select_timeout, try_select, unbounded,
     };
+=======
+/// Copying between green sockets, and from files into them.
+pub mod io {
+    pub use evy_green_net::{GreenRead, GreenWrite, copy, sendfile};
+>>>>>>> wt-dgram
 }
 
 /// Adapters for crates that others wrote: the same in all respects, but that they use green sockets.

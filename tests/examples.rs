@@ -5,7 +5,8 @@ mod upstream;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -453,4 +454,83 @@ fn threadpool_needs_two_turns_for_four_jobs_on_three_threads() {
     done.sort_unstable();
     assert_eq!(done, ["job 1 is done", "job 2 is done", "job 3 is done"]);
     assert!(last.starts_with("4 jobs of 200ms on 3 OS threads took "), "{last}");
+}
+
+/// Starts an example that says where it listens, and returns where that is, and what else it says.
+fn listening(name: &str, address: &str) -> (Running, String, impl Iterator<Item = String> + use<>) {
+    let mut command = Command::new(example(name));
+    let mut server =
+        Running(command.arg(address).stdout(Stdio::piped()).spawn().expect("it starts"));
+    let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let line = lines.next().expect("it says where it listens");
+    let address = line.strip_prefix("listening on ").expect("listening on ADDRESS").to_owned();
+    (server, address, lines)
+}
+
+#[test]
+fn udp_server_answers_each_datagram_and_udp_client_asks() {
+    let (_server, address, mut said) = listening("udp_server", "127.0.0.1:0");
+    for (message, length) in [("hello", 5), ("", 0), ("grün", 5)] {
+        let output = run("udp_client", &[message, &address]);
+        assert!(output.status.success(), "{output:?}");
+        let expected = [
+            format!("sending {length} bytes to {address}"),
+            format!("{address}: got \"Received {length} bytes\""),
+        ];
+        assert_eq!(lines(&output), expected);
+        let heard = said.next().expect("it says what it got");
+        assert!(heard.ends_with(&format!(": got {message:?}")), "{heard}");
+    }
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.send_to(&[b'x'; 60_000], &address).unwrap();
+    let mut answer = [0; 100];
+    let (count, from) = client.recv_from(&mut answer).unwrap();
+    assert_eq!(&answer[..count], b"Received 60000 bytes");
+    assert_eq!(from.to_string(), address);
+}
+
+#[test]
+fn udp_client_asks_three_times_and_gives_up() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let start = Instant::now();
+    let output = run("udp_client", &["anybody?", &address]);
+    assert!(start.elapsed() >= Duration::from_secs(3));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(lines(&output), vec![format!("sending 8 bytes to {address}"); 3]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("TimedOut"), "{output:?}");
+    let mut datagram = [0; 100];
+    for _ in 0..3 {
+        assert_eq!(silent.recv(&mut datagram).unwrap(), 8);
+    }
+    drop(silent);
+    let output = run("udp_client", &["anybody?", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("ConnectionRefused"), "{output:?}");
+}
+
+#[test]
+fn unix_echo_echoes_to_several_clients_at_once_and_starts_again_after_a_kill() {
+    let path = std::env::temp_dir().join(format!("evy-example-{}.sock", std::process::id()));
+    let path = path.to_str().unwrap();
+    for _ in 0..2 {
+        // The first time nothing is there, the second time what the first has left behind.
+        let (_server, address, _) = listening("unix_echo", path);
+        assert_eq!(address, path);
+        let mut clients = [UnixStream::connect(path).unwrap(), UnixStream::connect(path).unwrap()];
+        let mut echoed = [0; 5];
+        for text in [b"hello", b"again"] {
+            for client in &mut clients {
+                client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                client.write_all(text).unwrap();
+                client.read_exact(&mut echoed).unwrap();
+                assert_eq!(&echoed, text);
+            }
+        }
+        // One that is there and answers is not pushed aside.
+        let output = run("unix_echo", &[path]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("AddrInUse"), "{output:?}");
+    }
+    std::fs::remove_file(path).unwrap();
 }

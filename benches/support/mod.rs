@@ -16,3 +16,4 @@ pub(crate) mod raw_echo;
 pub(crate) mod report;
 pub(crate) mod role;
 pub(crate) mod sys;
+pub(crate) mod udp_echo;

@@ -6,7 +6,7 @@
 
 use super::args::Args;
 use super::load::{Load, Report, Stretch, Target};
-use super::{cpu, evy_echo, raw_echo, sys};
+use super::{cpu, evy_echo, raw_echo, sys, udp_echo};
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -26,6 +26,10 @@ pub(crate) enum ServerKind {
     Raw,
     /// Green threads.
     Evy,
+    /// Hand-written epoll, over UDP.
+    RawUdp,
+    /// A green thread, over UDP.
+    EvyUdp,
 }
 
 impl ServerKind {
@@ -33,6 +37,8 @@ impl ServerKind {
         match self {
             Self::Raw => "raw",
             Self::Evy => "evy",
+            Self::RawUdp => "raw-udp",
+            Self::EvyUdp => "evy-udp",
         }
     }
 }
@@ -67,6 +73,8 @@ fn play() -> io::Result<bool> {
     match name.as_str() {
         "raw" => raw_echo::serve(announce)?,
         "evy" => evy_echo::serve(announce)?,
+        "raw-udp" => udp_echo::serve_raw(announce)?,
+        "evy-udp" => udp_echo::serve_evy(announce)?,
         "load" => play_load(rest)?,
         _ => return Err(io::Error::other(format!("no role {name}"))),
     }

@@ -8,9 +8,13 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
 
-use crate::TcpStream;
+use evy_runtime::io::Direction;
+
 use crate::green_io::sys;
+use crate::sendfile::send_file_to_descriptor;
+use crate::{TcpStream, UnixStream};
 
 /// Bytes that are read at once.
 const BUFFER: usize = 64 * 1024;
@@ -19,7 +23,17 @@ thread_local! {
     static LENT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-mod sealed {
+/// Lends the buffer of this hub to `use_it`, which must not park.
+pub(crate) fn with_lent<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
+    LENT.with_borrow_mut(|buffer| {
+        if buffer.is_empty() {
+            buffer.resize(BUFFER, 0);
+        }
+        use_it(buffer)
+    })
+}
+
+pub(crate) mod sealed {
     #[expect(unnameable_types, reason = "that is what seals the traits")]
     pub trait Sealed {}
 }
@@ -74,42 +88,73 @@ pub trait GreenWrite: sealed::Sealed {
     /// Writes all, parking as need be.
     #[doc(hidden)]
     fn write_rest(&self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Sends from a file, at most `most` bytes beginning at `offset`, parking until there is room for
+    /// some of them; 0 is the end of the file.
+    #[doc(hidden)]
+    fn send_file(&self, file: BorrowedFd<'_>, offset: u64, most: usize) -> io::Result<usize> {
+        let mut buffer = vec![0; most.min(BUFFER)];
+        let count = sys::read_at(file, &mut buffer, offset)?;
+        self.write_rest(&buffer[..count])?;
+        Ok(count)
+    }
 }
 
 impl sealed::Sealed for TcpStream {}
 
+impl sealed::Sealed for UnixStream {}
+
 impl GreenRead for TcpStream {
     fn read_lent<R>(&self, use_it: &mut dyn FnMut(&[u8]) -> R) -> io::Result<(usize, R)> {
-        self.io().read_stream(
-            |fd| {
-                LENT.with_borrow_mut(|buffer| {
-                    if buffer.is_empty() {
-                        buffer.resize(BUFFER, 0);
-                    }
-                    let count = sys::recv(fd, buffer)?;
-                    Ok((count, use_it(&buffer[..count])))
-                })
-            },
-            |(count, _)| *count < BUFFER,
-        )
+        self.io().read_stream(|fd| recv_lent(fd, use_it), |(count, _)| *count < BUFFER)
     }
 }
 
-impl GreenWrite for TcpStream {
-    fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self.try_write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-            result => result,
-        }
-    }
-
-    #[cold]
-    fn write_rest(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut stream = self;
-        stream.write_all(bytes)
+impl GreenRead for UnixStream {
+    fn read_lent<R>(&self, use_it: &mut dyn FnMut(&[u8]) -> R) -> io::Result<(usize, R)> {
+        self.io().call(Direction::Read, |fd| recv_lent(fd, use_it))
     }
 }
+
+#[inline]
+fn recv_lent<R>(fd: BorrowedFd<'_>, use_it: &mut dyn FnMut(&[u8]) -> R) -> io::Result<(usize, R)> {
+    with_lent(|buffer| {
+        let count = sys::recv(fd, buffer)?;
+        Ok((count, use_it(&buffer[..count])))
+    })
+}
+
+/// For streams that are a descriptor of the system.
+macro_rules! green_write {
+    ($($type:ty),*) => {
+        $(impl GreenWrite for $type {
+            fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+                match self.try_write(bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+                    result => result,
+                }
+            }
+
+            #[cold]
+            fn write_rest(&self, bytes: &[u8]) -> io::Result<()> {
+                let mut stream = self;
+                stream.write_all(bytes)
+            }
+
+            fn send_file(
+                &self,
+                file: BorrowedFd<'_>,
+                offset: u64,
+                most: usize,
+            ) -> io::Result<usize> {
+                send_file_to_descriptor(self.io(), file, offset, most)
+            }
+        })*
+    };
+}
+
+green_write!(TcpStream, UnixStream);
 
 /// Copies everything from `reader` to `writer`, which may be the same socket, until the end of the
 /// stream; returns how many bytes it was.

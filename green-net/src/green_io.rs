@@ -48,7 +48,7 @@ impl GreenIo {
         for (of_clone, of_self) in clone.timeouts.iter().zip(&self.timeouts) {
             of_clone.store(of_self.load(Relaxed), Relaxed);
         }
-        clone.never_parks.store(self.never_parks.load(Relaxed), Relaxed);
+        clone.never_parks.store(self.never_parks(), Relaxed);
         Ok(clone)
     }
 
@@ -91,6 +91,11 @@ impl GreenIo {
         &self.fd
     }
 
+    /// Whether calls return `WouldBlock` where they would park.
+    pub(crate) fn never_parks(&self) -> bool {
+        self.never_parks.load(Relaxed)
+    }
+
     fn attempt(&self, direction: Direction) -> Attempt {
         Attempt { timeout: self.timeout(direction), ..Attempt::new(direction) }
     }
@@ -102,7 +107,7 @@ impl GreenIo {
         direction: Direction,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
-        if self.never_parks.load(Relaxed) {
+        if self.never_parks() {
             return self.try_call(&mut call);
         }
         self.fd.call(self.attempt(direction), call)
@@ -112,12 +117,22 @@ impl GreenIo {
     pub(crate) fn call_in_turn<T>(
         &self,
         direction: Direction,
+        call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.call_in_turn_within(self.timeout(direction), direction, call)
+    }
+
+    /// The same with a time of its own.
+    pub(crate) fn call_in_turn_within<T>(
+        &self,
+        timeout: Option<Duration>,
+        direction: Direction,
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
-        if self.never_parks.load(Relaxed) {
+        if self.never_parks() {
             return self.try_call(&mut call);
         }
-        self.fd.call(Attempt { company: Company::Queue, ..self.attempt(direction) }, call)
+        self.fd.call(Attempt { direction, company: Company::Queue, timeout }, call)
     }
 
     /// Makes a read from a TCP stream, after which `drained` tells that nothing was left.
@@ -127,7 +142,7 @@ impl GreenIo {
         mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
         drained: impl Fn(&T) -> bool,
     ) -> io::Result<T> {
-        if self.never_parks.load(Relaxed) {
+        if self.never_parks() {
             return self.try_call(&mut call);
         }
         self.fd.call_draining(self.attempt(Direction::Read), call, drained)
@@ -139,11 +154,15 @@ impl GreenIo {
         call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         if self.fd.is_closed() {
-            let text = "this socket was closed by a green thread";
-            return Err(io::Error::new(io::ErrorKind::NotConnected, text));
+            return Err(closed());
         }
         call(self.as_fd())
     }
+}
+
+/// What is said of a socket after its `close`.
+pub(crate) fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "this socket was closed by a green thread")
 }
 
 impl AsFd for GreenIo {

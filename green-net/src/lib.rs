@@ -16,17 +16,24 @@
 pub mod adapt;
 mod connect;
 mod copy;
+mod descriptors;
 mod green_io;
 mod hand_off;
 mod resolve;
+mod sendfile;
 mod serve;
 mod shared_address;
 mod tcp;
+mod udp;
+mod unix;
 
 pub use connect::connect;
 pub use copy::{GreenRead, GreenWrite, copy};
 pub use hand_off::HandOff;
 pub use resolve::{ToSocketAddrs, lookup_host};
+pub use sendfile::sendfile;
 pub use serve::{StopServe, is_shortage, serve};
 pub use shared_address::{SharedAddress, listen_shared};
 pub use tcp::{Incoming, TcpListener, TcpStream, listen};
+pub use udp::UdpSocket;
+pub use unix::{UnixDatagram, UnixIncoming, UnixListener, UnixStream, socket_pair};

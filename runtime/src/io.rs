@@ -649,7 +649,7 @@ fn wait_one_shot(
 }
 
 /// A green thread's place among those that wait for a descriptor of others, left however the wait ends.
-struct OneShot<'a> {
+pub(crate) struct OneShot<'a> {
     scheduler: &'a Scheduler,
     key: SourceKey,
     direction: Direction,
@@ -657,7 +657,7 @@ struct OneShot<'a> {
 }
 
 impl<'a> OneShot<'a> {
-    fn new(
+    pub(crate) fn new(
         scheduler: &'a Scheduler,
         thread: Thread,
         fd: BorrowedFd<'_>,

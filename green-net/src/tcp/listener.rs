@@ -3,13 +3,14 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use evy_runtime::io::Direction;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::{TcpStream, descriptors, inet};
+use super::{TcpStream, inet};
 use crate::ToSocketAddrs;
+use crate::descriptors::descriptors;
 use crate::green_io::{GreenIo, sys};
 use crate::resolve::try_each;
 
@@ -76,6 +77,10 @@ pub(crate) fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket>
 }
 
 impl TcpListener {
+    fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        GreenIo::adopt(fd).map(|io| Self { io })
+    }
+
     fn socket(&self) -> SockRef<'_> {
         SockRef::from(&self.io)
     }
@@ -125,7 +130,7 @@ impl TcpListener {
     ///
     /// Never.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
-        GreenIo::adopt(listener.into()).map(|io| Self { io })
+        Self::adopt(listener.into())
     }
 
     /// Gives the listener back as std's. It stays non-blocking.
@@ -359,4 +364,4 @@ impl Iterator for Incoming<'_> {
     }
 }
 
-descriptors!(TcpListener);
+descriptors!(TcpListener as std::net::TcpListener);

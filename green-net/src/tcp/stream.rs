@@ -3,15 +3,16 @@
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use evy_runtime::io::Direction;
 use socket2::SockRef;
 
-use super::{descriptors, inet};
+use super::inet;
 use crate::ToSocketAddrs;
 use crate::connect::{connect_tcp, connect_to};
+use crate::descriptors::descriptors;
 use crate::green_io::{GreenIo, sys};
 
 /// A TCP connection: [`std::net::TcpStream`], but that its calls park the green thread.
@@ -46,6 +47,10 @@ pub struct TcpStream {
 impl TcpStream {
     pub(crate) fn new(io: GreenIo) -> Self {
         Self { io }
+    }
+
+    fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        GreenIo::adopt(fd).map(Self::new)
     }
 
     pub(crate) fn io(&self) -> &GreenIo {
@@ -121,7 +126,7 @@ impl TcpStream {
     ///
     /// Never.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
-        GreenIo::adopt(stream.into()).map(Self::new)
+        Self::adopt(stream.into())
     }
 
     /// Gives the stream back as std's. It stays non-blocking: call `set_nonblocking(false)` on it for
@@ -638,4 +643,4 @@ impl fmt::Debug for TcpStream {
     }
 }
 
-descriptors!(TcpStream);
+descriptors!(TcpStream as std::net::TcpStream);

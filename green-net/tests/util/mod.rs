@@ -3,11 +3,12 @@
 
 use std::net::SocketAddr;
 pub(crate) use std::net::TcpStream as StdStream;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evy_green_net::{TcpListener, TcpStream};
+use evy_green_net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 
 /// Long enough that only a hang lasts longer, however busy the machine is.
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(30);
@@ -25,6 +26,57 @@ pub(crate) fn pair() -> (TcpStream, std::net::TcpStream) {
 pub(crate) fn green_pair() -> (TcpStream, TcpStream) {
     let (ours, peer) = pair();
     (ours, TcpStream::from_std(peer).unwrap())
+}
+
+/// A connection by Unix sockets: our green end, and the peer's, which is std's and blocks.
+pub(crate) fn unix_pair() -> (UnixStream, std::os::unix::net::UnixStream) {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    (UnixStream::from_std(ours).unwrap(), theirs)
+}
+
+/// Two UDP sockets that are connected to each other: ours, and the peer's, which is std's and blocks.
+pub(crate) fn udp_pair() -> (UdpSocket, std::net::UdpSocket) {
+    let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let theirs = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    ours.connect(theirs.local_addr().unwrap()).unwrap();
+    theirs.connect(ours.local_addr().unwrap()).unwrap();
+    (ours, theirs)
+}
+
+/// A path where nothing is, and nothing will be left.
+#[derive(Debug)]
+pub(crate) struct TempPath(PathBuf);
+
+impl TempPath {
+    pub(crate) fn new() -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("evy-test-{}-{number}", std::process::id()));
+        // Left by a process of this number that was killed.
+        let _ = std::fs::remove_file(&path);
+        Self(path)
+    }
+}
+
+impl AsRef<Path> for TempPath {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for TempPath {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempPath {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// A listener of std that accepts one connection on an OS thread of its own and hands it to `serve`.
@@ -245,13 +297,17 @@ macro_rules! same_as_std {
             #[test]
             fn $name() {
                 fn with_std() -> $seen {
-                    use std::net::{TcpListener, TcpStream};
-                    type _Used = (TcpListener, TcpStream);
+                    use std::net::{TcpListener, TcpStream, UdpSocket};
+                    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+                    type _Used = (TcpListener, TcpStream, UdpSocket);
+                    type _Unix = (UnixListener, UnixStream, UnixDatagram);
                     $script
                 }
                 fn with_ours() -> $seen {
-                    use evy_green_net::{TcpListener, TcpStream};
-                    type _Used = (TcpListener, TcpStream);
+                    use evy_green_net::{TcpListener, TcpStream, UdpSocket};
+                    use evy_green_net::{UnixDatagram, UnixListener, UnixStream};
+                    type _Used = (TcpListener, TcpStream, UdpSocket);
+                    type _Unix = (UnixListener, UnixStream, UnixDatagram);
                     $script
                 }
                 assert_eq!(util::soon(with_ours), with_std(), "left is ours, right is std's");
@@ -260,6 +316,27 @@ macro_rules! same_as_std {
     };
 }
 pub(crate) use same_as_std;
+
+/// That a descriptor is as all of ours are (Semantics E 87).
+#[track_caller]
+pub(crate) fn is_non_blocking_and_closed_by_exec(fd: impl std::os::fd::AsFd) {
+    use std::os::fd::AsRawFd;
+    let number = fd.as_fd().as_raw_fd();
+    // SAFETY: fcntl with these takes no pointers, and the descriptor is open.
+    let (file, descriptor) =
+        unsafe { (libc::fcntl(number, libc::F_GETFL), libc::fcntl(number, libc::F_GETFD)) };
+    assert_ne!(file & libc::O_NONBLOCK, 0);
+    assert_ne!(descriptor & libc::FD_CLOEXEC, 0);
+}
+
+/// That this OS thread does next to nothing while all of its green threads wait.
+#[track_caller]
+pub(crate) fn costs_nothing() {
+    let before = cpu_time();
+    evy_runtime::sleep(Duration::from_millis(100));
+    let spent = cpu_time() - before;
+    assert!(spent < Duration::from_millis(30), "it spun for {spent:?} of 100 ms");
+}
 
 /// Errors as they can be compared: the kind, and the system's number where there is one.
 pub(crate) fn seen<T>(result: std::io::Result<T>) -> Result<T, (std::io::ErrorKind, Option<i32>)> {
