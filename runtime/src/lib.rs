@@ -56,6 +56,6 @@ pub use select::Selection;
 pub use spawn::{Builder, spawn, spawn_after, spawn_after_local, spawn_n};
 pub use switch_hook::{SwitchHook, add_switch_hook};
 pub use time::{Elapsed, sleep, timeout, yield_now};
-pub use unblock::unblock;
+pub use unblock::{is_unblocked, unblock, unblock_n, unblock_threads};
 pub use unpark::{Parker, Unparker};
 pub use wait_list::{TimedOut, WaitList};

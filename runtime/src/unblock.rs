@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -86,7 +87,9 @@ pub fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
             unparker.unpark();
         })
     };
-    POOL.submit(job);
+    if let Err(error) = POOL.submit(job) {
+        panic!("cannot start an OS thread for a blocking job: {error}");
+    }
     loop {
         let taken: Option<Result<T, Box<dyn Any + Send>>> = lock(&answer).take();
         match taken {
@@ -97,13 +100,62 @@ pub fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     }
 }
 
+/// Starts `f` on one of the OS threads of [`unblock`] and does not wait for it: for work that many wait
+/// for, and that goes on when they have left. It queues as the others do, and a panic of it ends it alone.
+///
+/// ```
+/// let (sender, receiver) = std::sync::mpsc::channel();
+/// evy_runtime::unblock_n(move || sender.send(42).unwrap())?;
+/// assert_eq!(evy_runtime::unblock(move || receiver.recv()), Ok(42));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// When the OS gives no thread at all; `f` is dropped.
+///
+/// # Yields
+///
+/// Never.
+pub fn unblock_n(f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    POOL.submit(Box::new(f))
+}
+
+/// Whether this OS thread is one of those of [`unblock`], where a job may block.
+///
+/// ```
+/// assert!(!evy_runtime::is_unblocked());
+/// assert!(evy_runtime::unblock(evy_runtime::is_unblocked));
+/// ```
+///
+/// # Yields
+///
+/// Never.
+pub fn is_unblocked() -> bool {
+    IS_WORKER.get()
+}
+
+/// How many OS threads do the work of [`unblock`] at most: 20, or what `EVY_THREADPOOL_SIZE` says.
+///
+/// ```
+/// assert!(evy_runtime::unblock_threads() > 0);
+/// ```
+///
+/// # Yields
+///
+/// Never.
+pub fn unblock_threads() -> usize {
+    let size = std::env::var("EVY_THREADPOOL_SIZE").ok().and_then(|size| size.parse().ok());
+    size.filter(|size| *size > 0).unwrap_or(THREADS)
+}
+
 impl Pool {
-    fn submit(&'static self, job: Job) {
+    fn submit(&'static self, job: Job) -> io::Result<()> {
         let mut state = lock(&self.state);
         state.jobs.push_back(job);
         if state.idle >= state.jobs.len() {
             self.work.notify_one();
-        } else if state.threads < limit() {
+        } else if state.threads < unblock_threads() {
             let spawned = thread::Builder::new().name("evy-unblock".into()).spawn(|| self.work());
             match spawned {
                 Ok(_) => state.threads += 1,
@@ -114,10 +166,11 @@ impl Pool {
                     drop(state);
                     // What it captured is the user's, and may call `unblock` when it is dropped.
                     drop(job);
-                    panic!("cannot start an OS thread for a blocking job: {error}");
+                    return Err(error);
                 }
             }
         }
+        Ok(())
     }
 
     fn work(&self) {
@@ -143,11 +196,6 @@ impl Pool {
             }
         }
     }
-}
-
-fn limit() -> usize {
-    let size = std::env::var("EVY_THREADPOOL_SIZE").ok().and_then(|size| size.parse().ok());
-    size.filter(|size| *size > 0).unwrap_or(THREADS)
 }
 
 /// No code of users runs under these locks, so a poisoned one is as good as any.
