@@ -24,7 +24,7 @@ mod tcp;
 pub use connect::connect;
 pub use copy::{GreenRead, GreenWrite, copy};
 pub use hand_off::HandOff;
-pub use resolve::{ToSocketAddrs, lookup_host};
+pub use resolve::{ToSocketAddrs, lookup_host, lookup_host_timeout};
 pub use serve::{StopServe, is_shortage, serve};
 pub use shared_address::{SharedAddress, listen_shared};
 pub use tcp::{Incoming, TcpListener, TcpStream, listen};

@@ -3,6 +3,8 @@
 //! A simulation replaces this file together with the hub's driver. The calls go straight to the
 //! kernel (rustix), not through symbols of libc that somebody may have interposed.
 
+pub(crate) mod inet;
+
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
