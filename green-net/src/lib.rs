@@ -21,10 +21,10 @@ mod serve;
 mod shared_address;
 mod tcp;
 
-pub use connect::connect;
+pub use connect::{connect, connect_from, connect_timeout};
 pub use copy::{GreenRead, GreenWrite, copy};
 pub use hand_off::HandOff;
 pub use resolve::{ToSocketAddrs, lookup_host, lookup_host_timeout};
 pub use serve::{StopServe, is_shortage, serve};
 pub use shared_address::{SharedAddress, listen_shared};
-pub use tcp::{Incoming, TcpListener, TcpStream, listen};
+pub use tcp::{ConnectOptions, Incoming, Keepalive, ListenOptions, TcpListener, TcpStream, listen};

@@ -6,11 +6,14 @@
 mod literal;
 mod localhost;
 mod lookups;
+mod tried;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 use std::vec;
+
+pub(crate) use tried::{Tried, try_each};
 
 /// What can be turned into socket addresses: std's trait of this name, but that a lookup parks the
 /// green thread where std's blocks the OS thread.
@@ -183,7 +186,7 @@ pub fn lookup_host_timeout(
 }
 
 /// The addresses, or `TimedOut`.
-fn addresses_within(
+pub(crate) fn addresses_within(
     host: &impl ToSocketAddrs,
     timeout: Duration,
 ) -> io::Result<vec::IntoIter<SocketAddr>> {
@@ -191,21 +194,4 @@ fn addresses_within(
         let text = format!("the lookup of a host name took longer than {timeout:?}");
         Err(io::Error::new(io::ErrorKind::TimedOut, text))
     })
-}
-
-/// Tries `attempt` on each address in turn, until one succeeds.
-pub(crate) fn try_each<T>(
-    addresses: impl ToSocketAddrs,
-    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut last = None;
-    for address in addresses.to_socket_addrs()? {
-        match attempt(address) {
-            Ok(value) => return Ok(value),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")
-    }))
 }

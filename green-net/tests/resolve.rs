@@ -12,7 +12,9 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use evy_green_net::{ToSocketAddrs, connect, listen, lookup_host, lookup_host_timeout};
+use evy_green_net::{
+    ToSocketAddrs, connect, connect_timeout, listen, lookup_host, lookup_host_timeout,
+};
 use evy_runtime::{GreenThread, join_all, spawn, timeout, unblock, yield_now};
 use util::dns::Behaviour::{Answers, Holds};
 use util::dns::Dns;
@@ -191,8 +193,12 @@ fn a_name_that_nobody_knows_is_an_error_that_names_it() {
         let _dns = name_server("127.0.0.1 localhost\n");
         let name = "no-such-host.test:80";
         let stds = std::net::ToSocketAddrs::to_socket_addrs(name).unwrap_err();
-        for error in [all(name).unwrap_err(), connect(name).unwrap_err(), listen(name).unwrap_err()]
-        {
+        for error in [
+            all(name).unwrap_err(),
+            connect(name).unwrap_err(),
+            listen(name).unwrap_err(),
+            connect_timeout(name, util::FOR_EVER).unwrap_err(),
+        ] {
             assert_eq!(error.kind(), stds.kind());
             assert_eq!(error.to_string(), format!("no-such-host.test: {stds}"));
         }
@@ -392,6 +398,8 @@ fn fault_39_callers_that_are_killed_or_timed_out_leave_and_their_lookups_end_by_
         for name in [&begun[0], &queued[0]] {
             assert!(timeout(time, || all((name.as_str(), 80))).is_err());
             let late = lookup_host_timeout((name.as_str(), 80), time).map(drop).unwrap_err();
+            assert_eq!(late.kind(), ErrorKind::TimedOut);
+            let late = connect_timeout((name.as_str(), 80), time).unwrap_err();
             assert_eq!(late.kind(), ErrorKind::TimedOut);
         }
         // The last caller of one that queues takes it along.
