@@ -1,15 +1,17 @@
 //! Making connections.
 
+mod race;
+
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use evy_runtime::io::Direction;
 
 use crate::green_io::GreenIo;
 use crate::green_io::sys::inet;
-use crate::resolve::{Tried, addresses_within, try_each};
+use crate::resolve::{Tried, addresses_within};
 use crate::{ConnectOptions, TcpStream, ToSocketAddrs};
 
 /// Connects to the first of the addresses that answers; [`TcpStream::connect`] under Evy's name.
@@ -115,7 +117,7 @@ fn connect_to_one(
     match addresses {
         [] => Err(Tried::default().into_error()),
         [address] => connect_to(*address, options, timeout),
-        several => try_each(several, |address| connect_to(address, options, timeout)),
+        several => race::race(several, options, timeout),
     }
 }
 
@@ -125,29 +127,30 @@ pub(crate) fn connect_to(
     options: &ConnectOptions,
     timeout: Option<Duration>,
 ) -> io::Result<GreenIo> {
-    let (socket, is_connected) = begin(address, options)?;
-    let green = GreenIo::new(socket);
-    if is_connected {
-        outcome(green.as_fd())?;
-        return Ok(green);
-    }
+    let (green, is_connected) = begin(address, options)?;
     green.set_timeout(Direction::Write, timeout)?;
-    let mut is_new = true;
-    green.call(Direction::Write, |fd| {
-        if std::mem::take(&mut is_new) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        outcome(fd)
-    })?;
+    if !is_connected {
+        // Nothing can have come of it yet.
+        let mut is_new = true;
+        green.call(Direction::Write, |fd| {
+            if std::mem::take(&mut is_new) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            outcome(fd)
+        })?;
+    }
     green.set_timeout(Direction::Write, None)?;
     Ok(green)
 }
 
 /// A socket that begins to connect, and whether it is connected already.
-fn begin(address: SocketAddr, options: &ConnectOptions) -> io::Result<(OwnedFd, bool)> {
-    let socket = options.socket(address)?;
-    let is_connected = inet::connect(socket.as_fd(), &address)?;
-    Ok((socket, is_connected))
+fn begin(address: SocketAddr, options: &ConnectOptions) -> io::Result<(GreenIo, bool)> {
+    let green = GreenIo::new(options.socket(address)?);
+    let is_connected = green.call(Direction::Write, |fd| inet::connect(fd, &address))?;
+    if is_connected {
+        refuse_self(green.as_fd(), inet::peer_addr(green.as_fd())?)?;
+    }
+    Ok((green, is_connected))
 }
 
 /// What has come of it: `WouldBlock` while nothing has.
@@ -155,15 +158,18 @@ fn outcome(fd: BorrowedFd<'_>) -> io::Result<()> {
     if let Some(error) = inet::take_error(fd)? {
         return Err(error);
     }
-    let peer = match inet::peer_addr(fd) {
+    match inet::peer_addr(fd) {
         // An event without an outcome: not yet connected.
         Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-            return Err(io::ErrorKind::WouldBlock.into());
+            Err(io::ErrorKind::WouldBlock.into())
         }
-        result => result?,
-    };
-    // Where nobody listens on a port of the ephemeral range, TCP's simultaneous open can connect a
-    // socket to itself.
+        peer => refuse_self(fd, peer?),
+    }
+}
+
+/// Where nobody listens on a port of the ephemeral range, TCP's simultaneous open can connect a
+/// socket to itself.
+fn refuse_self(fd: BorrowedFd<'_>, peer: SocketAddr) -> io::Result<()> {
     if peer == inet::local_addr(fd)? {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }

@@ -11,6 +11,13 @@ use crate::ToSocketAddrs;
 use crate::connect::connect_any;
 use crate::green_io::sys::inet;
 
+/// How long an attempt to connect has before the next address is tried beside it.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// What RFC 8305 allows and recommends (section 8).
+const LEAST_ATTEMPT_DELAY: Duration = Duration::from_millis(10);
+const MOST_ATTEMPT_DELAY: Duration = Duration::from_secs(2);
+
 /// Options for a [`TcpStream`], set before it connects.
 ///
 /// ```
@@ -30,6 +37,7 @@ pub struct ConnectOptions {
     /// For IPv4 and IPv6.
     local: [Option<SocketAddr>; 2],
     timeout: Option<Duration>,
+    attempt_delay: Duration,
     socket: SocketOptions,
 }
 
@@ -47,7 +55,12 @@ impl ConnectOptions {
     ///
     /// Never.
     pub const fn new() -> Self {
-        Self { local: [None, None], timeout: None, socket: SocketOptions::new() }
+        Self {
+            local: [None, None],
+            timeout: None,
+            attempt_delay: ATTEMPT_DELAY,
+            socket: SocketOptions::new(),
+        }
     }
 
     /// The address of this end, for connections of its family; port 0 lets the system choose one for each
@@ -91,6 +104,29 @@ impl ConnectOptions {
     /// Never.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long an attempt to connect has before the next address is tried beside it, as
+    /// [`TcpStream::connect`] says. At least 10 ms, at most 2 s, as RFC 8305 has it; 250 ms unless said
+    /// otherwise.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use evy_green_net::ConnectOptions;
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let port = listener.local_addr()?.port();
+    /// let options = ConnectOptions::new().attempt_delay(Duration::from_millis(100));
+    /// let stream = options.connect(("localhost", port))?;
+    /// assert_eq!(stream.peer_addr()?.port(), port);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn attempt_delay(mut self, delay: Duration) -> Self {
+        self.attempt_delay = delay.clamp(LEAST_ATTEMPT_DELAY, MOST_ATTEMPT_DELAY);
         self
     }
 
@@ -232,6 +268,10 @@ impl ConnectOptions {
 
     pub(crate) fn time(&self) -> Option<Duration> {
         self.timeout
+    }
+
+    pub(crate) fn delay(&self) -> Duration {
+        self.attempt_delay
     }
 
     /// A socket for a connection to `address`.

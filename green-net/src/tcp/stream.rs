@@ -54,7 +54,11 @@ impl TcpStream {
 
     /// Connects to the first of the addresses that answers.
     ///
-    /// [`options`](Self::options) is for other ways to connect.
+    /// Several addresses, as those of a name, are tried as RFC 8305 (Happy Eyeballs) says: IPv6 and IPv4
+    /// take turns, beginning with the first address. When one has not answered after 250 ms, the next is
+    /// tried beside it; when one fails, at once. The first to be connected is the one. To try addresses
+    /// strictly one after the other, connect to each by itself. [`options`](Self::options) is for other
+    /// ways to connect.
     ///
     /// ```
     /// let listener = evy_green_net::listen("127.0.0.1:0")?;

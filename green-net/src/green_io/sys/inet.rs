@@ -48,6 +48,8 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<bo
         Ok(()) => Ok(true),
         // An interrupted connect goes on by itself.
         Err(Errno::INPROGRESS | Errno::INTR) => Ok(false),
+        // No port is left, some systems say by this; waiting would not help.
+        Err(Errno::AGAIN) => Err(Errno::ADDRNOTAVAIL.into()),
         Err(error) => Err(error.into()),
     }
 }
