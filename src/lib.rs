@@ -4,7 +4,9 @@
 #![doc(test(attr(deny(warnings))))]
 #![forbid(unsafe_code)]
 
-pub use evy_green_net::{StopServe, connect, is_shortage, listen, serve};
+pub use evy_green_net::{
+    StopServe, connect, connect_from, connect_timeout, is_shortage, listen, serve,
+};
 pub use evy_pool::{GreenPile, GreenPool, Imap};
 pub use evy_runtime::{
     Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, Remote, RemoteThread,
@@ -21,7 +23,10 @@ pub mod cores {
 
 /// Sockets: `std::net`'s, but that their calls park the green thread.
 pub mod net {
-    pub use evy_green_net::{Incoming, TcpListener, TcpStream, ToSocketAddrs, lookup_host};
+    pub use evy_green_net::{
+        ConnectOptions, Incoming, Keepalive, ListenOptions, TcpListener, TcpStream, ToSocketAddrs,
+        lookup_host, lookup_host_timeout,
+    };
 }
 
 /// Copying between green sockets.
