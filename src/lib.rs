@@ -4,7 +4,9 @@
 #![doc(test(attr(deny(warnings))))]
 #![forbid(unsafe_code)]
 
-pub use evy_green_net::{StopServe, connect, is_shortage, listen, serve};
+pub use evy_green_net::{
+    StopServe, connect, connect_from, connect_timeout, is_shortage, listen, serve,
+};
 #[cfg(feature = "signal")]
 pub use evy_green_os::signal;
 pub use evy_green_os::{fs, pipe, process};
@@ -16,6 +18,7 @@ pub use evy_runtime::{
     spawn_after, spawn_after_local, spawn_n, threadpool, timeout, unblock, wait_readable,
     wait_writable, yield_now,
 };
+
 pub use evy_runtime::{io::Direction, poll_many};
 
 /// The pools, and what their calls give.
@@ -34,16 +37,16 @@ pub mod cores {
 
 /// Sockets: those of `std::net` and `std::os::unix::net`, but that their calls park the green thread.
 pub mod net {
-    pub use evy_green_net::{Incoming, TcpListener, TcpStream, ToSocketAddrs, lookup_host};
     pub use evy_green_net::{
-        UdpSocket, UnixDatagram, UnixIncoming, UnixListener, UnixStream, socket_pair,
+        ConnectOptions, Incoming, Keepalive, ListenOptions, TcpListener, TcpStream, ToSocketAddrs,
+        UdpSocket, UnixDatagram, UnixIncoming, UnixListener, UnixStream, lookup_host,
+        lookup_host_timeout, socket_pair,
     };
 }
 
-<<<<<<< HEAD
 /// Copying between green sockets; and descriptors of one's own that park, or that futures wait for.
 pub mod io {
-    pub use evy_green_net::{GreenRead, GreenWrite, copy};
+    pub use evy_green_net::{GreenRead, GreenWrite, copy, sendfile};
     pub use evy_runtime::io::{Attempt, Company, Direction, GreenFd, Interest};
 }
 
@@ -66,11 +69,6 @@ pub mod sync {
         TryRecvError, TrySendError, WaitGroup, WaitTimeoutResult, WouldBlock, bounded, channel,
         select, select_timeout, try_select, unbounded,
     };
-=======
-/// Copying between green sockets, and from files into them.
-pub mod io {
-    pub use evy_green_net::{GreenRead, GreenWrite, copy, sendfile};
->>>>>>> wt-dgram
 }
 
 /// Adapters for crates that others wrote: the same in all respects, but that they use green sockets.

@@ -27,13 +27,13 @@ mod tcp;
 mod udp;
 mod unix;
 
-pub use connect::connect;
+pub use connect::{connect, connect_from, connect_timeout};
 pub use copy::{GreenRead, GreenWrite, copy};
 pub use hand_off::HandOff;
-pub use resolve::{ToSocketAddrs, lookup_host};
+pub use resolve::{ToSocketAddrs, lookup_host, lookup_host_timeout};
 pub use sendfile::sendfile;
 pub use serve::{StopServe, is_shortage, serve};
 pub use shared_address::{SharedAddress, listen_shared};
-pub use tcp::{Incoming, TcpListener, TcpStream, listen};
+pub use tcp::{ConnectOptions, Incoming, Keepalive, ListenOptions, TcpListener, TcpStream, listen};
 pub use udp::UdpSocket;
 pub use unix::{UnixDatagram, UnixIncoming, UnixListener, UnixStream, socket_pair};

@@ -1,13 +1,19 @@
 //! Names to addresses, off the hub.
 //!
-//! The system's resolver blocks, so it runs on another OS thread ([`evy_runtime::unblock`]); it knows
-//! `/etc/hosts`, `nsswitch.conf` and the rest. Addresses that need no lookup get none.
+//! The system's resolver knows `/etc/hosts`, `nsswitch.conf` and the rest, and it blocks; [`lookups`] runs
+//! it on other OS threads. Addresses in numbers, and this machine's own name, need no lookup and get none.
+
+mod literal;
+mod localhost;
+mod lookups;
+mod tried;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::time::Duration;
 use std::vec;
 
-use evy_runtime::unblock;
+pub(crate) use tried::{Tried, try_each};
 
 /// What can be turned into socket addresses: std's trait of this name, but that a lookup parks the
 /// green thread where std's blocks the OS thread.
@@ -21,15 +27,17 @@ use evy_runtime::unblock;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait ToSocketAddrs {
-    /// Returns the addresses, in the order in which they should be tried.
+    /// Returns the addresses, in the order in which they should be tried: for a name that of the
+    /// system's resolver (RFC 6724).
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a malformed address; what the resolver says of a name that it does not know.
+    /// `InvalidInput` for a malformed address; what the resolver says of a name that it does not know,
+    /// with the name.
     ///
     /// # Yields
     ///
-    /// While a name is looked up.
+    /// While a name is looked up; not for an address in numbers, nor for `localhost`.
     fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>>;
 }
 
@@ -59,11 +67,23 @@ without_lookup!(
 impl ToSocketAddrs for (&str, u16) {
     fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
         let (host, port) = *self;
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return one(SocketAddr::new(address, port));
-        }
-        let host = host.to_owned();
-        unblock(move || std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port)))
+        let mut addresses = addresses(host)?;
+        addresses.iter_mut().for_each(|address| address.set_port(port));
+        Ok(addresses.into_iter())
+    }
+}
+
+/// The addresses of a host, with port 0.
+fn addresses(host: &str) -> io::Result<Vec<SocketAddr>> {
+    if host.contains('\0') {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no host name has a NUL in it"));
+    }
+    if let Some(address) = literal::literal(host)? {
+        return Ok(vec![address]);
+    }
+    match localhost::loopback(host) {
+        Some(addresses) => Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect()),
+        None => lookups::look_up(host),
     }
 }
 
@@ -84,6 +104,13 @@ impl ToSocketAddrs for str {
         };
         let (host, port) = self.rsplit_once(':').ok_or_else(|| malformed("HOST:PORT is wanted"))?;
         let port = port.parse().map_err(|_| malformed("the port is no number below 65536"))?;
+        let Some(host) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) else {
+            return (host, port).to_socket_addrs();
+        };
+        // An address in numbers with the name of its interface behind it: std does not know this form.
+        if host.split('%').next().is_none_or(|address| address.parse::<Ipv6Addr>().is_err()) {
+            return Err(malformed("there is no IPv6 address in the brackets"));
+        }
         (host, port).to_socket_addrs()
     }
 }
@@ -106,11 +133,17 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
     }
 }
 
-/// Looks the addresses of a host up.
+/// Looks the addresses of a host up: `HOST:PORT`, or a pair of the two.
+///
+/// It is the system's resolver that does it, on another OS thread, of which at most 8 do so at a time for
+/// the whole process (fewer where `EVY_THREADPOOL_SIZE` is below 16); further lookups queue. Who asks for
+/// a name that is being looked up waits for that lookup. Addresses in numbers (`192.0.2.1`, `::1`,
+/// `fe80::1%eth0`) need no lookup, nor do `localhost` and names that end with `.localhost`, which are this
+/// machine whatever a name server may say; which of its addresses, `/etc/hosts` tells.
 ///
 /// ```
 /// let mut addresses = evy_green_net::lookup_host("localhost:80")?;
-/// assert!(addresses.all(|address| address.ip().is_loopback()));
+/// assert!(addresses.all(|address| address.ip().is_loopback() && address.port() == 80));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
@@ -120,25 +153,45 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
 ///
 /// # Yields
 ///
-/// While a name is looked up.
+/// While a name is looked up. A green thread that is killed or timed out meanwhile leaves at once; the
+/// lookup ends by itself.
 #[doc(alias = "getaddrinfo")]
 pub fn lookup_host(host: impl ToSocketAddrs) -> io::Result<impl Iterator<Item = SocketAddr>> {
     host.to_socket_addrs()
 }
 
-/// Tries `attempt` on each address in turn, until one succeeds.
-pub(crate) fn try_each<T>(
-    addresses: impl ToSocketAddrs,
-    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut last = None;
-    for address in addresses.to_socket_addrs()? {
-        match attempt(address) {
-            Ok(value) => return Ok(value),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")
-    }))
+/// [`lookup_host`] within a time.
+///
+/// ```
+/// use std::time::Duration;
+/// use evy_green_net::lookup_host_timeout;
+///
+/// let mut addresses = lookup_host_timeout(("localhost", 80), Duration::from_secs(5))?;
+/// assert!(addresses.all(|address| address.ip().is_loopback()));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// `TimedOut` when the time is over, and those of [`lookup_host`].
+///
+/// # Yields
+///
+/// As [`lookup_host`].
+pub fn lookup_host_timeout(
+    host: impl ToSocketAddrs,
+    timeout: Duration,
+) -> io::Result<impl Iterator<Item = SocketAddr>> {
+    addresses_within(&host, timeout)
+}
+
+/// The addresses, or `TimedOut`.
+pub(crate) fn addresses_within(
+    host: &impl ToSocketAddrs,
+    timeout: Duration,
+) -> io::Result<vec::IntoIter<SocketAddr>> {
+    evy_runtime::timeout(timeout, || host.to_socket_addrs()).unwrap_or_else(|_| {
+        let text = format!("the lookup of a host name took longer than {timeout:?}");
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
+    })
 }

@@ -3,12 +3,10 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 
-use socket2::Socket;
-
-use crate::resolve::try_each;
-use crate::tcp::{Sharing, bound, inet};
-use crate::{TcpListener, ToSocketAddrs};
+use crate::green_io::sys::inet;
+use crate::{ListenOptions, TcpListener, ToSocketAddrs};
 
 /// An address that several hubs listen on, each with a [`listen`](Self::listen) of its own.
 ///
@@ -31,12 +29,18 @@ use crate::{TcpListener, ToSocketAddrs};
 /// ```
 pub struct SharedAddress {
     /// Bound, and never listens: the kernel gives it no connection.
-    holder: Socket,
+    holder: OwnedFd,
+    /// How each of the listeners listens.
+    options: ListenOptions,
 }
 
 impl SharedAddress {
+    pub(crate) fn new(holder: OwnedFd, options: ListenOptions) -> Self {
+        Self { holder, options }
+    }
+
     /// Takes the first of the addresses that can be had. Other programs of the same user that ask for
-    /// sharing, too, can have it at the same time.
+    /// sharing, too, can have it at the same time. [`ListenOptions::share`] is for other ways to listen.
     ///
     /// ```
     /// let address = evy_green_net::SharedAddress::bind("127.0.0.1:0")?;
@@ -52,7 +56,7 @@ impl SharedAddress {
     ///
     /// While a name is looked up.
     pub fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
-        try_each(addr, |address| bound(address, Sharing::Shared)).map(|holder| Self { holder })
+        ListenOptions::new().share(addr)
     }
 
     /// The address, with the port that the system chose.
@@ -71,7 +75,7 @@ impl SharedAddress {
     ///
     /// Never.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        inet(&self.holder.local_addr()?)
+        inet::local_addr(self.holder.as_fd())
     }
 
     /// One more listener on the address.
@@ -91,7 +95,7 @@ impl SharedAddress {
     ///
     /// Never.
     pub fn listen(&self) -> io::Result<TcpListener> {
-        TcpListener::from_bound(bound(self.local_addr()?, Sharing::Shared)?)
+        self.options.listen_on(self.options.bind(self.local_addr()?)?)
     }
 }
 
@@ -122,5 +126,5 @@ impl fmt::Debug for SharedAddress {
 ///
 /// While a name is looked up.
 pub fn listen_shared(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
-    try_each(addr, |address| TcpListener::from_bound(bound(address, Sharing::Shared)?))
+    ListenOptions::new().reuse_port(true).listen(addr)
 }

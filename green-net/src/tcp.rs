@@ -1,19 +1,14 @@
 //! TCP as std has it, parking where std blocks.
 
+mod connect_options;
+mod keepalive;
+mod listen_options;
 mod listener;
+mod socket_options;
 mod stream;
 
-use std::io;
-use std::net::SocketAddr;
-
-use socket2::SockAddr;
-
+pub use connect_options::ConnectOptions;
+pub use keepalive::Keepalive;
+pub use listen_options::ListenOptions;
 pub use listener::{Incoming, TcpListener, listen};
-pub(crate) use listener::{Sharing, bound};
 pub use stream::TcpStream;
-
-pub(crate) fn inet(address: &SockAddr) -> io::Result<SocketAddr> {
-    address.as_socket().ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, "this socket has no internet address")
-    })
-}

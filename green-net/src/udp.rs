@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,7 +15,6 @@ use crate::ToSocketAddrs;
 use crate::descriptors::descriptors;
 use crate::green_io::{GreenIo, closed, sys};
 use crate::resolve::try_each;
-use crate::tcp::inet;
 
 /// A UDP socket: [`std::net::UdpSocket`], but that its calls park the green thread.
 ///
@@ -501,7 +500,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        inet(&self.socket().local_addr()?)
+        sys::inet::local_addr(self.io.as_fd())
     }
 
     /// Returns the address that the socket is connected to.
@@ -525,7 +524,7 @@ impl UdpSocket {
     ///
     /// Never.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        inet(&self.socket().peer_addr()?)
+        sys::inet::peer_addr(self.io.as_fd())
     }
 
     /// Closes the socket, for clones too. Whoever waits on this handle, and every later call on it, gets

@@ -4,11 +4,11 @@ mod util;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use evy_green_net::{TcpListener, TcpStream, connect};
+use evy_green_net::{TcpListener, TcpStream, connect, connect_from};
 use evy_runtime::{spawn, timeout};
+use util::network::{alone_in_a_network, set_ports};
 use util::{alone, blackhole, let_all_park, refused, same_as_std, seen, soon};
 
 same_as_std! {
@@ -42,23 +42,6 @@ same_as_std! {
         let start = Instant::now();
         let error = TcpStream::connect_timeout(&hole.address, time).unwrap_err();
         (error.kind(), start.elapsed() >= time)
-    }
-
-    fn addresses_are_tried_in_turn_and_the_last_error_counts() -> Vec<String> {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let good = listener.local_addr().unwrap();
-        let (_keep, nobody) = refused();
-        let broadcast: SocketAddr = "255.255.255.255:9".parse().unwrap();
-        let peer = |addresses: &[SocketAddr]| match TcpStream::connect(addresses) {
-            Ok(stream) => (stream.peer_addr().unwrap() == good).to_string(),
-            Err(error) => error.kind().to_string(),
-        };
-        vec![
-            peer(&[nobody, broadcast, good]),
-            peer(&[good, nobody]),
-            peer(&[broadcast, nobody]),
-            peer(&[nobody, broadcast]),
-        ]
     }
 }
 
@@ -126,45 +109,11 @@ fn a_thousand_connects_at_once_all_succeed() {
     assert_eq!(soon(|| server.wait()).unwrap().unwrap().len(), 1000);
 }
 
-/// A network of our own, with nothing but `lo` and these ports for outgoing connections; `false`
-/// where the system does not let us have one.
-fn alone_with_ports(name: &str, ports: &str, f: impl FnOnce()) {
-    if !util::is_child() {
-        let test = util::child_command(name);
-        let mut unshare = Command::new("unshare");
-        unshare.args(["-r", "-n"]).arg(test.get_program()).args(test.get_args());
-        for (variable, value) in test.get_envs() {
-            unshare.env(variable, value.expect("it is set"));
-        }
-        let possible = Command::new("unshare").args(["-r", "-n", "true"]).status();
-        if !possible.is_ok_and(|status| status.success()) {
-            return eprintln!("no network namespaces here: nothing was tested");
-        }
-        return util::assert_success(unshare.output().unwrap());
-    }
-    let lo_up = || {
-        // SAFETY: the request is all zeroes, which is valid, but for what is set here, and lives
-        // through the call.
-        unsafe {
-            let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
-            let mut request: libc::ifreq = std::mem::zeroed();
-            request.ifr_name[0] = b'l' as libc::c_char;
-            request.ifr_name[1] = b'o' as libc::c_char;
-            request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-            let result = libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw const request);
-            libc::close(socket);
-            result
-        }
-    };
-    assert_eq!(lo_up(), 0);
-    std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", ports).unwrap();
-    f();
-}
-
 /// FAULTS row 38: with one port to connect from, TCP's simultaneous open connects it to itself.
 #[test]
 fn fault_38_nobody_is_connected_to_himself() {
-    alone_with_ports("fault_38_nobody_is_connected_to_himself", "40000 40000", || {
+    alone_in_a_network("fault_38_nobody_is_connected_to_himself", || {
+        set_ports("40000 40000");
         let address: SocketAddr = "127.0.0.1:40000".parse().unwrap();
         let stds = std::net::TcpStream::connect(address).unwrap();
         assert_eq!(stds.local_addr().unwrap(), stds.peer_addr().unwrap());
@@ -179,7 +128,8 @@ fn fault_38_nobody_is_connected_to_himself() {
 #[test]
 fn fault_47_when_the_ports_are_used_up_a_connect_says_so() {
     let name = "fault_47_when_the_ports_are_used_up_a_connect_says_so";
-    alone_with_ports(name, "40000 40009", || {
+    alone_in_a_network(name, || {
+        set_ports("40000 40009");
         let listener = TcpListener::bind("127.0.0.1:30000").unwrap();
         let address = listener.local_addr().unwrap();
         let mut streams: Vec<_> = (0..10).map(|_| connect(address).unwrap()).collect();
@@ -193,6 +143,27 @@ fn fault_47_when_the_ports_are_used_up_a_connect_says_so() {
         socket2::SockRef::from(&last).set_linger(Some(Duration::ZERO)).unwrap();
         drop(last);
         connect(address).unwrap();
+    });
+}
+
+/// FAULTS row 47: a port is used up for one destination, not for all of them.
+#[test]
+fn fault_47_a_source_address_has_its_ports_for_each_destination() {
+    let name = "fault_47_a_source_address_has_its_ports_for_each_destination";
+    alone_in_a_network(name, || {
+        set_ports("40000 40009");
+        let from = "127.0.0.2:0";
+        let listeners =
+            [30_000, 30_001].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
+        let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+        let streams = addresses.map(|address| {
+            (0..10).map(|_| connect_from(from, address).unwrap()).collect::<Vec<_>>()
+        });
+        for address in addresses {
+            let error = connect_from(from, address).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
+        }
+        drop(streams);
     });
 }
 

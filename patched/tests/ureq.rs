@@ -186,7 +186,7 @@ fn a_name_that_is_not_looked_up_in_time_is_a_resolve_timeout() {
 
     let limit = Some(Duration::from_millis(50));
     let agent: Agent = Agent::config_builder().timeout_resolve(limit).build().into();
-    let error = agent.get("http://localhost:1/").call().unwrap_err();
+    let error = agent.get("http://no-such-host.invalid:1/").call().unwrap_err();
     assert!(matches!(error, Error::Timeout(Timeout::Resolve)), "{error}");
     drop(release);
     join_all(jobs);

@@ -69,6 +69,6 @@ pub use spawn::{Builder, spawn, spawn_after, spawn_after_local, spawn_n};
 pub use spin::linger;
 pub use switch_hook::{SwitchHook, add_switch_hook};
 pub use time::{Elapsed, sleep, timeout, yield_now};
-pub use unblock::unblock;
+pub use unblock::{is_unblocked, unblock, unblock_n};
 pub use unpark::{Parker, Unparker};
 pub use wait_list::{TimedOut, WaitList};

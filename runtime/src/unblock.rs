@@ -11,6 +11,7 @@
 //! ```
 
 use std::any::Any;
+use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,6 +93,75 @@ pub fn unblock<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
         Answer::Result(Ok(value)) => value,
         Answer::Result(Err(payload)) => resume_unwind(payload),
         Answer::Refused => panic!("the pool of OS threads was shut down before this job had begun"),
+    }
+}
+
+/// Has another OS thread do `f`, and does not wait for it: for work that many wait for, and that goes on
+/// when they have left. It queues as the others do, and a panic of it ends it alone.
+///
+/// ```
+/// let (sender, receiver) = std::sync::mpsc::channel();
+/// evy_runtime::unblock_n(move || sender.send(42).unwrap())?;
+/// assert_eq!(evy_runtime::unblock(move || receiver.recv()), Ok(42));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// When the OS gives no thread at all; `f` is dropped.
+///
+/// # Yields
+///
+/// Never. With a pool of size 0 `f` runs here.
+pub fn unblock_n(f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    if threadpool::size() == 0 {
+        drop_quietly(catch_unwind(AssertUnwindSafe(f)));
+        return Ok(());
+    }
+    Pool::get().submit(Arc::new(Errand { work: Mutex::new(Some(f)) }))
+}
+
+/// Whether this OS thread is one of those that do such work, where a job may block.
+///
+/// ```
+/// assert!(!evy_runtime::is_unblocked());
+/// assert!(evy_runtime::unblock(evy_runtime::is_unblocked));
+/// ```
+///
+/// # Yields
+///
+/// Never.
+pub fn is_unblocked() -> bool {
+    threadpool::is_worker()
+}
+
+/// A job for which nobody waits.
+struct Errand<F> {
+    work: Mutex<Option<F>>,
+}
+
+impl<F> Errand<F> {
+    fn take(&self) -> Option<F> {
+        lock(&self.work).take()
+    }
+}
+
+impl<F: FnOnce() + Send> Job for Errand<F> {
+    fn run(&self) {
+        let Some(f) = self.take() else { return };
+        let generation = Generation::current();
+        drop_quietly(catch_unwind(AssertUnwindSafe(f)));
+        fork::end_with_job(generation);
+    }
+
+    fn tell(&self) {}
+
+    fn refuse(&self) {
+        drop_quietly(self.take());
+    }
+
+    fn leave(&self) -> bool {
+        false
     }
 }
 

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
-use evy_runtime::{GreenThread, join_all, spawn, timeout, unblock, yield_now};
+use evy_runtime::{
+    GreenThread, is_unblocked, join_all, spawn, timeout, unblock, unblock_n, yield_now,
+};
 use util::{HOUR, OnDrop, Watchdog, assert_nothing_is_registered, line, panic_of, wait_in};
 
 /// More than the OS threads of the pool.
@@ -168,6 +170,42 @@ fn fault_40_a_result_that_panics_in_its_drop_does_not_use_up_the_pool() {
     assert_eq!(unblock(|| 7), 7);
     let jobs = join_all((0..MANY).map(|n| spawn(move || unblock(move || n))));
     assert!(jobs.iter().all(Result::is_ok));
+}
+
+/// FAULTS row 40: nobody waits for it, so its panic has nobody to go to and harms nobody.
+#[test]
+fn fault_40_a_job_that_nobody_waits_for_ends_by_itself() {
+    let (sender, receiver) = mpsc::channel();
+    for n in 0..MANY {
+        let sender = sender.clone();
+        unblock_n(move || {
+            sender.send((n, is_unblocked())).unwrap();
+            panic!("nobody waits for this");
+        })
+        .unwrap();
+    }
+    let mut seen: Vec<_> = (0..MANY).map(|_| receiver.recv_timeout(HOUR).unwrap()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..MANY).map(|n| (n, true)).collect::<Vec<_>>());
+    assert!(!is_unblocked());
+    assert_eq!(unblock(|| 7), 7);
+}
+
+/// It queues like any other, also when a job starts it.
+#[test]
+fn a_job_can_start_another_and_does_not_wait_for_it() {
+    let (sender, receiver) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    unblock(move || {
+        unblock_n(move || {
+            wait.recv().unwrap();
+            sender.send(8).unwrap();
+        })
+        .unwrap();
+    });
+    assert!(receiver.try_recv().is_err());
+    go.send(()).unwrap();
+    assert_eq!(receiver.recv_timeout(HOUR), Ok(8));
 }
 
 /// FAULTS row 21: several hubs, whose jobs end in any order.

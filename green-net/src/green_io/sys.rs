@@ -3,6 +3,7 @@
 //! A simulation replaces this file together with the hub's driver. The calls go straight to the
 //! kernel (rustix), not through symbols of libc that somebody may have interposed.
 
+pub(crate) mod inet;
 pub(crate) mod unix;
 
 use std::io::{self, IoSlice, IoSliceMut};

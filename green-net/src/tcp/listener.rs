@@ -3,21 +3,15 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use evy_runtime::io::Direction;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::{TcpStream, inet};
+use super::{ListenOptions, TcpStream};
 use crate::ToSocketAddrs;
 use crate::descriptors::descriptors;
+use crate::green_io::sys::inet;
 use crate::green_io::{GreenIo, sys};
-use crate::resolve::try_each;
-
-/// Connections that may wait to be accepted; the system takes less where it allows less
-/// (`net.core.somaxconn`). Beyond it clients try again after a second, all at once, and then SYN
-/// cookies can lose some for good.
-const BACKLOG: i32 = 4096;
 
 /// A listening TCP socket: [`std::net::TcpListener`], but that `accept` parks the green thread.
 ///
@@ -54,39 +48,18 @@ pub fn listen(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
     TcpListener::bind(addr)
 }
 
-/// Whether others may bind to the same address and port.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sharing {
-    Alone,
-    /// Those who ask for the same (`SO_REUSEPORT`).
-    Shared,
-}
-
-/// A socket that is bound to `address` and does not listen yet.
-pub(crate) fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
-    let kind = Type::STREAM.nonblocking().cloexec();
-    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if sharing == Sharing::Shared {
-        socket.set_reuse_port(true)?;
-    }
-    // Accepted sockets inherit it (Linux): one call here saves one for each of them.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&SockAddr::from(address))?;
-    Ok(socket)
-}
-
 impl TcpListener {
     fn adopt(fd: OwnedFd) -> io::Result<Self> {
         GreenIo::adopt(fd).map(|io| Self { io })
     }
 
-    fn socket(&self) -> SockRef<'_> {
-        SockRef::from(&self.io)
+    pub(crate) fn new(io: GreenIo) -> Self {
+        Self { io }
     }
 
     /// Listens on the first of the addresses that can be had, with `SO_REUSEADDR` and a backlog of
-    /// 4,096, or what the system allows. Port 0 lets the system choose one.
+    /// 4,096, or what the system allows. Port 0 lets the system choose one. [`options`](Self::options)
+    /// is for other ways to listen.
     ///
     /// ```
     /// let listener = evy_green_net::TcpListener::bind("127.0.0.1:0")?;
@@ -97,19 +70,31 @@ impl TcpListener {
     /// # Errors
     ///
     /// `InvalidInput` for a malformed address, what the resolver says of a name, `AddrInUse`,
-    /// `AddrNotAvailable`, `PermissionDenied`.
+    /// `AddrNotAvailable`, `PermissionDenied`. Where none of several addresses can be had, it is the
+    /// error that tells most, which names its address.
     ///
     /// # Yields
     ///
     /// While a name is looked up.
     pub fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
-        try_each(addr, |address| Self::from_bound(bound(address, Sharing::Alone)?))
+        ListenOptions::new().listen(addr)
     }
 
-    /// Listens with a socket that is [`bound`].
-    pub(crate) fn from_bound(socket: Socket) -> io::Result<Self> {
-        socket.listen(BACKLOG)?;
-        Ok(Self { io: GreenIo::new(socket.into()) })
+    /// Options to listen with; [`ListenOptions::listen`] then listens.
+    ///
+    /// ```
+    /// use evy_green_net::TcpListener;
+    ///
+    /// let listener = TcpListener::options().backlog(128).listen("127.0.0.1:0")?;
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub const fn options() -> ListenOptions {
+        ListenOptions::new()
     }
 
     /// Takes over a std listener, which becomes non-blocking.
@@ -166,7 +151,7 @@ impl TcpListener {
     ///
     /// Never.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        inet(&self.socket().local_addr()?)
+        inet::local_addr(self.as_fd())
     }
 
     /// Waits for a connection and returns it with the address of its peer. Connections that failed
@@ -267,7 +252,7 @@ impl TcpListener {
     ///
     /// Never.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket().set_ttl_v4(ttl)
+        Ok(inet::sockopt::set_ip_ttl(self, ttl)?)
     }
 
     /// Returns the time to live of outgoing packets.
@@ -286,7 +271,7 @@ impl TcpListener {
     ///
     /// Never.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.socket().ttl_v4()
+        Ok(inet::sockopt::ip_ttl(self)?)
     }
 
     /// Returns and clears the error that the socket holds.
@@ -305,7 +290,7 @@ impl TcpListener {
     ///
     /// Never.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket().take_error()
+        inet::take_error(self.as_fd())
     }
 
     /// Makes `accept` on this handle return `WouldBlock` where it would park, or park again.

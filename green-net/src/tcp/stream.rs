@@ -3,16 +3,16 @@
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use evy_runtime::io::Direction;
-use socket2::SockRef;
 
-use super::inet;
+use super::{ConnectOptions, Keepalive, keepalive};
 use crate::ToSocketAddrs;
-use crate::connect::{connect_tcp, connect_to};
+use crate::connect::connect_to;
 use crate::descriptors::descriptors;
+use crate::green_io::sys::inet;
 use crate::green_io::{GreenIo, sys};
 
 /// A TCP connection: [`std::net::TcpStream`], but that its calls park the green thread.
@@ -57,11 +57,13 @@ impl TcpStream {
         &self.io
     }
 
-    fn socket(&self) -> SockRef<'_> {
-        SockRef::from(&self.io)
-    }
-
     /// Connects to the first of the addresses that answers.
+    ///
+    /// Several addresses, as those of a name, are tried as RFC 8305 (Happy Eyeballs) says: IPv6 and IPv4
+    /// take turns, beginning with the first address. When one has not answered after 250 ms, the next is
+    /// tried beside it; when one fails, at once. The first to be connected is the one. To try addresses
+    /// strictly one after the other, connect to each by itself. [`options`](Self::options) is for other
+    /// ways to connect.
     ///
     /// ```
     /// let listener = evy_green_net::listen("127.0.0.1:0")?;
@@ -72,17 +74,40 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a malformed address, what the resolver says of a name, and the last
-    /// address's error when none answers: `ConnectionRefused`, `TimedOut`, `NetworkUnreachable`, …
+    /// `InvalidInput` for a malformed address, what the resolver says of a name, and
+    /// `ConnectionRefused`, `TimedOut`, `NetworkUnreachable`, … when the address does not answer. Where
+    /// none of several addresses does, it is the error that tells most, which names its address.
     ///
     /// # Yields
     ///
-    /// Until connected, and while a name is looked up.
+    /// Until connected, and while a name is looked up. A green thread that is killed or timed out
+    /// meanwhile has closed all its sockets.
     pub fn connect(addr: impl ToSocketAddrs) -> io::Result<Self> {
-        connect_tcp(addr).map(Self::new)
+        ConnectOptions::new().connect(addr)
     }
 
-    /// Connects to one address within a time.
+    /// Options to connect with; [`ConnectOptions::connect`] then connects.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_green_net::TcpStream;
+    ///
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let port = listener.local_addr()?.port();
+    /// let options = TcpStream::options().timeout(Duration::from_secs(5));
+    /// let stream = options.connect(("localhost", port))?;
+    /// assert_eq!(stream.peer_addr()?.port(), port);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub const fn options() -> ConnectOptions {
+        ConnectOptions::new()
+    }
+
+    /// Connects to one address within a time. [`connect_timeout`](crate::connect_timeout) takes names.
     ///
     /// ```
     /// use std::time::Duration;
@@ -104,7 +129,7 @@ impl TcpStream {
     ///
     /// Until connected.
     pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<Self> {
-        connect_to(*addr, Some(timeout)).map(Self::new)
+        connect_to(*addr, &ConnectOptions::new(), Some(timeout)).map(Self::new)
     }
 
     /// Takes over a std stream, which becomes non-blocking.
@@ -165,7 +190,7 @@ impl TcpStream {
     ///
     /// Never.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        inet(&self.socket().peer_addr()?)
+        inet::peer_addr(self.as_fd())
     }
 
     /// Returns the address of this end.
@@ -186,7 +211,7 @@ impl TcpStream {
     ///
     /// Never.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        inet(&self.socket().local_addr()?)
+        inet::local_addr(self.as_fd())
     }
 
     /// Shuts down reading, writing, or both; a green thread that waits for what is shut down goes on.
@@ -212,7 +237,7 @@ impl TcpStream {
     ///
     /// Never.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.socket().shutdown(how)
+        inet::shutdown(self.as_fd(), how)
     }
 
     /// Closes the connection. Whoever waits on this handle, and every later call on it, gets
@@ -447,7 +472,7 @@ impl TcpStream {
     ///
     /// Never.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.socket().set_tcp_nodelay(nodelay)
+        Ok(inet::sockopt::set_tcp_nodelay(self, nodelay)?)
     }
 
     /// Returns whether `TCP_NODELAY` is on.
@@ -467,7 +492,7 @@ impl TcpStream {
     ///
     /// Never.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket().tcp_nodelay()
+        Ok(inet::sockopt::tcp_nodelay(self)?)
     }
 
     /// Sets the time to live of outgoing packets.
@@ -488,7 +513,7 @@ impl TcpStream {
     ///
     /// Never.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket().set_ttl_v4(ttl)
+        Ok(inet::sockopt::set_ip_ttl(self, ttl)?)
     }
 
     /// Returns the time to live of outgoing packets.
@@ -508,7 +533,197 @@ impl TcpStream {
     ///
     /// Never.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.socket().ttl_v4()
+        Ok(inet::sockopt::ip_ttl(self)?)
+    }
+
+    /// Sets how TCP notices that the peer is gone while nothing is said; `None`, as it is from the start,
+    /// is not at all.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_green_net::Keepalive;
+    ///
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// let (idle, interval) = (Duration::from_secs(60), Duration::from_secs(10));
+    /// let keepalive = Keepalive { idle, interval, retries: 3 };
+    /// stream.set_keepalive(Some(keepalive))?;
+    /// assert_eq!(stream.keepalive()?, Some(keepalive));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for times or retries that the system does not take (Linux: 32,767 s, 127).
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[doc(alias = "SO_KEEPALIVE")]
+    pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
+        keepalive::set_keepalive(self.as_fd(), keepalive)
+    }
+
+    /// Returns how TCP notices that the peer is gone while nothing is said.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// assert_eq!(stream.keepalive()?, None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn keepalive(&self) -> io::Result<Option<Keepalive>> {
+        keepalive::keepalive(self.as_fd())
+    }
+
+    /// Sets what becomes of data that is not sent yet when the stream is dropped. `None`, as it is from
+    /// the start: the system goes on sending. A time of 0: the data is thrown away and the peer gets a
+    /// reset. More, in whole seconds, rounded up: the drop waits until all is sent, or for so long.
+    ///
+    /// That last wait blocks the OS thread and all its green threads. To know that the peer has it all,
+    /// [`shutdown`](Self::shutdown) writing and read to the end instead.
+    ///
+    /// ```
+    /// use std::io::{ErrorKind, Read};
+    /// use std::time::Duration;
+    ///
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// # let (mut peer, _) = listener.accept()?;
+    /// # peer.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+    /// stream.set_linger(Some(Duration::ZERO))?;
+    /// drop(stream);
+    /// assert_eq!(peer.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of `setsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[doc(alias = "SO_LINGER")]
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        Ok(inet::sockopt::set_socket_linger(self, linger)?)
+    }
+
+    /// Returns what becomes of data that is not sent yet when the stream is dropped.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// assert_eq!(stream.linger()?, None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        Ok(inet::sockopt::socket_linger(self)?)
+    }
+
+    /// Sets how many bytes the system takes from this end before they are sent; a write waits while they
+    /// are so many. The system then no longer adapts it to the connection. Linux doubles the number, for
+    /// what it needs itself, and takes no more than `net.core.wmem_max`.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// stream.set_send_buffer_size(65_536)?;
+    /// assert!(stream.send_buffer_size()? >= 65_536);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for more than `i32::MAX`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[doc(alias = "SO_SNDBUF")]
+    pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        Ok(inet::sockopt::set_socket_send_buffer_size(self, bytes)?)
+    }
+
+    /// Returns the size of the send buffer as the system counts it.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// assert!(stream.send_buffer_size()? > 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn send_buffer_size(&self) -> io::Result<usize> {
+        Ok(inet::sockopt::socket_send_buffer_size(self)?)
+    }
+
+    /// Sets how many bytes from the peer may wait to be read. The system then no longer adapts it to the
+    /// connection. Linux doubles the number, for what it needs itself, and takes no more than
+    /// `net.core.rmem_max`. For more than 64 KiB from the first packet on, use
+    /// [`ConnectOptions::recv_buffer_size`].
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// # let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// stream.set_recv_buffer_size(65_536)?;
+    /// assert!(stream.recv_buffer_size()? >= 65_536);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for more than `i32::MAX`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[doc(alias = "SO_RCVBUF")]
+    pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        Ok(inet::sockopt::set_socket_recv_buffer_size(self, bytes)?)
+    }
+
+    /// Returns the size of the receive buffer as the system counts it.
+    ///
+    /// ```
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let stream = evy_green_net::connect(listener.local_addr()?)?;
+    /// assert!(stream.recv_buffer_size()? > 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn recv_buffer_size(&self) -> io::Result<usize> {
+        Ok(inet::sockopt::socket_recv_buffer_size(self)?)
     }
 
     /// Returns and clears the error that the socket holds.
@@ -528,7 +743,7 @@ impl TcpStream {
     ///
     /// Never.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket().take_error()
+        inet::take_error(self.as_fd())
     }
 
     /// Makes calls on this handle return `WouldBlock` where they would park, or park again.

@@ -1,6 +1,9 @@
 //! What the tests of this crate share: connected sockets, other processes, and waiting without sleeping.
 #![allow(dead_code, unused_macros, unused_imports, reason = "each test file uses a part of it")]
 
+pub(crate) mod dns;
+pub(crate) mod network;
+
 use std::net::SocketAddr;
 pub(crate) use std::net::TcpStream as StdStream;
 use std::path::{Path, PathBuf};
