@@ -16,6 +16,7 @@ compile_error!(
     "evy needs panic = \"unwind\": kills and timeouts are unwinds, and a panic ends one green thread"
 );
 
+mod bell;
 mod control;
 pub mod cores;
 mod deadlock;
@@ -44,6 +45,7 @@ mod unblock;
 mod unpark;
 mod wait_list;
 
+pub use bell::{Bell, Listening};
 pub use green_thread::{Died, GreenThread, GreenThreadId, current, join_all};
 pub use hand_over::{HandOver, Untaken};
 pub use io::{wait_readable, wait_writable};
