@@ -80,18 +80,16 @@ impl sealed::Sealed for TcpStream {}
 
 impl GreenRead for TcpStream {
     fn read_lent<R>(&self, use_it: &mut dyn FnMut(&[u8]) -> R) -> io::Result<(usize, R)> {
-        self.io().read_stream(
-            |fd| {
-                LENT.with_borrow_mut(|buffer| {
-                    if buffer.is_empty() {
-                        buffer.resize(BUFFER, 0);
-                    }
-                    let count = sys::recv(fd, buffer)?;
-                    Ok((count, use_it(&buffer[..count])))
-                })
-            },
-            |(count, _)| *count < BUFFER,
-        )
+        let count = self.io().read_stream(BUFFER, |fd| {
+            LENT.with_borrow_mut(|buffer| {
+                if buffer.is_empty() {
+                    buffer.resize(BUFFER, 0);
+                }
+                sys::recv(fd, buffer)
+            })
+        })?;
+        // Nobody else has run since the read.
+        Ok((count, LENT.with_borrow(|buffer| use_it(&buffer[..count]))))
     }
 }
 

@@ -50,16 +50,24 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::
 /// Takes a connection that waits. Ones that failed while they waited are passed over.
 pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
     loop {
-        match accept_one(fd) {
-            Ok((stream, Some(address))) => {
-                let address = SocketAddr::try_from(address)?;
-                return Ok((stream, address));
-            }
-            // The peer has gone while the connection waited.
-            Ok((_, None)) | Err(Errno::CONNABORTED | Errno::PROTO | Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+        match accept_or_fail(fd) {
+            Err(error) if is_passed_over(&error) => {}
+            result => return result,
         }
     }
+}
+
+fn is_passed_over(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::CONNABORTED | Errno::PROTO | Errno::INTR))
+}
+
+/// Takes the first connection that waits, or says how it failed while it waited.
+pub(crate) fn accept_or_fail(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+    let (stream, address) = accept_one(fd)?;
+    // Without an address the peer has gone while the connection waited.
+    let address = address.ok_or(Errno::CONNABORTED)?;
+    Ok((stream, SocketAddr::try_from(address)?))
 }
 
 #[cfg(target_os = "linux")]

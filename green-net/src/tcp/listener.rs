@@ -76,6 +76,10 @@ pub(crate) fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket>
 }
 
 impl TcpListener {
+    pub(crate) fn io(&self) -> &GreenIo {
+        &self.io
+    }
+
     fn socket(&self) -> SockRef<'_> {
         SockRef::from(&self.io)
     }
@@ -105,6 +109,15 @@ impl TcpListener {
     pub(crate) fn from_bound(socket: Socket) -> io::Result<Self> {
         socket.listen(BACKLOG)?;
         Ok(Self { io: GreenIo::new(socket.into()) })
+    }
+
+    /// Takes over a listening socket that other processes have, too: a close leaves it as it is.
+    pub(crate) fn inherited(fd: OwnedFd) -> io::Result<Self> {
+        let io = GreenIo::adopt(fd)?;
+        io.share();
+        // As `bound` does; nobody has done it for this one.
+        SockRef::from(&io).set_tcp_nodelay(true)?;
+        Ok(Self { io })
     }
 
     /// Takes over a std listener, which becomes non-blocking.
@@ -208,7 +221,8 @@ impl TcpListener {
     }
 
     /// Stops listening: whoever waits for a connection, and every later call on this handle, gets
-    /// `NotConnected`. The descriptor itself goes with the drop.
+    /// `NotConnected`. The descriptor itself goes with the drop. Other processes go on with a socket that
+    /// came from one of them ([`listeners_from_env`](crate::listeners_from_env)).
     ///
     /// ```
     /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
