@@ -104,8 +104,12 @@ impl GreenIo {
         self.shared.store(true, Relaxed);
     }
 
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.load(Relaxed)
+    }
+
     pub(crate) fn close(&self) {
-        let shared = self.shared.load(Relaxed);
+        let shared = self.is_shared();
         self.fd.close(|fd| {
             if !shared {
                 // A socket that is not connected has nobody to tell.

@@ -39,6 +39,9 @@ pub use shortage::is_shortage;
 pub use stop::Stopped;
 use timeouts::Times;
 
+#[cfg(test)]
+mod tests;
+
 /// Connections that are served at once where the user says nothing.
 const MAX_CLIENTS: usize = 10_000;
 

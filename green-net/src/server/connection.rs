@@ -31,7 +31,7 @@ use super::ledger::Ledger;
 pub(super) struct Connection {
     /// Unique in its server; later ones have higher numbers.
     number: u64,
-    /// What passed last: [`READ`] or [`WRITTEN`], 0 for nothing yet; and [`FRESH`].
+    /// What passed last: [`READ`] or [`WRITTEN`], 0 for nothing yet; and [`FRESH`], which a new one is.
     traffic: AtomicU8,
     /// An [`Order`].
     order: AtomicU8,
@@ -98,7 +98,7 @@ impl Connection {
         };
         let connection = Arc::new(Self {
             number,
-            traffic: AtomicU8::new(0),
+            traffic: AtomicU8::new(FRESH),
             order: AtomicU8::new(Order::None as u8),
             was_ended: AtomicBool::new(false),
             home: thread::current().id(),
@@ -129,7 +129,7 @@ impl Connection {
     }
 
     pub(super) fn has_been_silent(&self) -> bool {
-        self.traffic.load(Relaxed) == 0
+        self.traffic.load(Relaxed) & !FRESH == 0
     }
 
     /// Whether the last thing that passed was something from us.

@@ -65,8 +65,8 @@ pub(super) struct Client {
     pub(super) handler: GreenThreadId,
     /// When it was accepted.
     pub(super) since: Instant,
-    /// When something was seen to have passed last.
-    pub(super) quiet_since: Instant,
+    /// How often in a row nothing was seen to have passed since the look before.
+    pub(super) quiet_looks: u32,
 }
 
 enum Outcome {
@@ -131,7 +131,7 @@ impl Core {
     pub(super) fn enter(&self, connection: Arc<Connection>, handler: GreenThreadId) {
         let since = Instant::now();
         let number = connection.number();
-        let client = Client { connection, handler, since, quiet_since: since };
+        let client = Client { connection, handler, since, quiet_looks: 0 };
         self.clients.borrow_mut().insert(number, client);
         self.forget_who_has_left();
         self.arrivals.wake_one();

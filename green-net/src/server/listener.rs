@@ -16,7 +16,7 @@ use super::core::Core;
 use crate::green_io::{GreenIo, sys};
 use crate::{TcpListener, TcpStream};
 
-mod sealed {
+pub(super) mod sealed {
     #[expect(unnameable_types, reason = "that is what seals the trait")]
     pub trait Sealed {}
 }
@@ -58,7 +58,7 @@ impl Listener for TcpListener {
 
     fn admit(&self, door: &Door<'_>) -> io::Result<(TcpStream, SocketAddr)> {
         let (io, peer) = door.accept(self.io(), sys::accept_or_fail)?;
-        Ok((TcpStream::new(io), peer))
+        Ok((self.stream(io), peer))
     }
 
     fn own_addr(&self) -> io::Result<SocketAddr> {

@@ -171,7 +171,7 @@ impl Core {
             if !expected.is_empty() {
                 let now = Instant::now();
                 if now >= next_look {
-                    expected.retain_mut(|peer| !peer.has_been_silent(now));
+                    expected.retain_mut(|peer| !peer.has_been_silent());
                     next_look = now + PATIENCE / LOOKS;
                 }
                 pause = pause.min(next_look.saturating_duration_since(now));
@@ -189,12 +189,13 @@ impl Core {
         self.for_each_client(|client| {
             let connection = Arc::clone(&client.connection);
             connection.take_fresh();
-            // One that has not said anything yet may be on its way; for how long, the server knows.
+            // One that has not said anything yet may be about to; for how long, the server knows.
             let since = if connection.has_been_silent() { client.since } else { now };
-            if now.duration_since(since) >= PATIENCE || connection.is_answered() {
+            let looks = LOOKS.saturating_sub(looks_within(now.duration_since(since)));
+            if looks == 0 || connection.is_answered() {
                 idle.push(connection);
             } else {
-                expected.push(Expected { connection, since });
+                expected.push(Expected { connection, looks });
             }
         });
         for connection in idle {
@@ -207,24 +208,26 @@ impl Core {
     }
 }
 
+/// How many looks a peer is silent for in this time.
+fn looks_within(time: Duration) -> u32 {
+    (time.div_duration_f64(PATIENCE / LOOKS)) as u32
+}
+
 /// A connection whose peer may be about to say something.
 struct Expected {
     connection: Arc<Connection>,
-    /// When it was seen to say something last.
-    since: Instant,
+    /// After how many more looks at which it has said nothing its connection counts as idle.
+    looks: u32,
 }
 
 impl Expected {
     /// Whether it has been silent for so long that its connection counts as idle; then it is ended.
-    fn has_been_silent(&mut self, now: Instant) -> bool {
-        if self.connection.take_fresh() {
-            self.since = now;
-        }
-        let is_silent = now.duration_since(self.since) >= PATIENCE;
-        if is_silent {
+    fn has_been_silent(&mut self) -> bool {
+        self.looks = if self.connection.take_fresh() { LOOKS } else { self.looks - 1 };
+        if self.looks == 0 {
             self.connection.order(Order::End);
         }
-        is_silent
+        self.looks == 0
     }
 }
 

@@ -2,7 +2,11 @@
 //!
 //! No operation on a connection reads the clock or sets a timer. A stream leaves a mark at each read and
 //! write that passes something; one green thread a server takes the marks off, a few times within the
-//! time that a connection may be quiet, and so knows how long each has been. With no clients it parks.
+//! time that a connection may be quiet, and counts the looks at which there was none. With no clients it
+//! parks.
+//!
+//! Looks are counted, and not time, because the hub may have been held up, by a handler that computes, or
+//! by a busy machine: what has arrived meanwhile is read before the next look.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,12 +36,13 @@ impl Times {
         self.idle.is_some() || self.total.is_some()
     }
 
-    fn is_too_quiet(&self, client: &mut Client, now: Instant) -> bool {
-        let Some(idle) = self.idle else { return false };
-        if client.connection.take_fresh() {
-            client.quiet_since = now;
+    fn is_too_quiet(&self, client: &mut Client) -> bool {
+        if self.idle.is_none() {
+            return false;
         }
-        now.duration_since(client.quiet_since) >= idle
+        client.quiet_looks =
+            if client.connection.take_fresh() { 0 } else { client.quiet_looks + 1 };
+        client.quiet_looks >= LOOKS
     }
 
     fn is_too_old(&self, client: &Client, now: Instant) -> bool {
@@ -70,7 +75,7 @@ impl Core {
         let mut over = Vec::new();
         self.for_each_client(|client| {
             let is_too_old = self.times.is_too_old(client, now);
-            if is_too_old || self.times.is_too_quiet(client, now) {
+            if is_too_old || self.times.is_too_quiet(client) {
                 over.push((Arc::clone(&client.connection), is_too_old.then_some(client.handler)));
             }
         });

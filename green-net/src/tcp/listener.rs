@@ -115,9 +115,17 @@ impl TcpListener {
     pub(crate) fn inherited(fd: OwnedFd) -> io::Result<Self> {
         let io = GreenIo::adopt(fd)?;
         io.share();
-        // As `bound` does; nobody has done it for this one.
-        SockRef::from(&io).set_tcp_nodelay(true)?;
         Ok(Self { io })
+    }
+
+    /// A stream of what was accepted.
+    pub(crate) fn stream(&self, io: GreenIo) -> TcpStream {
+        let stream = TcpStream::new(io);
+        if self.io.is_shared() {
+            // Nobody has told the listener, whose streams would inherit it. An error is the stream's own.
+            let _ = stream.set_nodelay(true);
+        }
+        stream
     }
 
     /// Takes over a std listener, which becomes non-blocking.
@@ -198,7 +206,7 @@ impl TcpListener {
     /// Until there is a connection.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, address) = self.io.call_in_turn(Direction::Read, sys::accept)?;
-        Ok((TcpStream::new(GreenIo::new(stream)), address))
+        Ok((self.stream(GreenIo::new(stream)), address))
     }
 
     /// Iterates over the connections that come; it never ends.
