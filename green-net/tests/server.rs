@@ -124,6 +124,23 @@ fn several_listeners_have_one_limit_and_who_comes_later_waits_connected() {
 }
 
 #[test]
+fn two_connections_at_one_instant_do_not_both_get_the_last_place() {
+    let server = Server::new(listen("127.0.0.1:0").unwrap(), echo)
+        .listener(listen("127.0.0.1:0").unwrap())
+        .max_clients(1)
+        .start()
+        .unwrap();
+    // Both loops have found that there is room, and wait for somebody to come.
+    let_all_park();
+    let clients: Vec<_> =
+        server.local_addrs().iter().map(|addr| StdStream::connect(addr).unwrap()).collect();
+    let_all_park();
+    assert_eq!((server.clients(), server.accepted()), (1, 1));
+    drop(clients);
+    wait_until(|| server.accepted() == 2);
+}
+
+#[test]
 fn a_connection_that_the_handler_has_given_away_is_a_client_until_its_last_handle_goes() {
     let streams: Rc<RefCell<Vec<TcpStream>>> = Rc::default();
     let server = Server::new(listen("127.0.0.1:0").unwrap(), {

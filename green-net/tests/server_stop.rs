@@ -259,7 +259,8 @@ fn a_peer_that_says_nothing_more_is_not_waited_for_until_the_end_of_the_grace() 
 fn connections_that_wait_to_be_accepted_are_served() {
     let server = start(echo);
     let address = server.local_addr();
-    // The server has no turn in between.
+    let_all_park();
+    // It waits for connections, and has no turn in between.
     let clients: Vec<_> = (0..30)
         .map(|_| {
             let mut client = StdStream::connect(address).unwrap();
@@ -280,6 +281,7 @@ fn connections_that_wait_to_be_accepted_are_served() {
 fn of_those_that_wait_to_be_accepted_as_many_are_served_as_there_is_room_for() {
     let listener = listen("127.0.0.1:0").unwrap();
     let server = Server::new(listener, echo).max_clients(3).start().unwrap();
+    let_all_park();
     let clients: Vec<_> =
         (0..5).map(|_| StdStream::connect(server.local_addr()).unwrap()).collect();
     let server = Rc::new(server);

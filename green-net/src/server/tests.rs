@@ -119,6 +119,18 @@ fn fault_10_a_listener_that_always_fails_does_not_take_all_the_time() {
 }
 
 #[test]
+fn a_decision_that_panics_does_not_end_the_loop_that_accepts() {
+    let scripted = Scripted {
+        listener: listen("127.0.0.1:0").unwrap(),
+        script: Rc::new(RefCell::new(VecDeque::from([Errno::MFILE.into()]))),
+        calls: Rc::default(),
+    };
+    let server =
+        Server::new(scripted, |_, _| Ok(())).on_error(|_, _| panic!("on purpose")).start().unwrap();
+    assert_serves(&server, 1);
+}
+
+#[test]
 fn an_error_that_does_not_pass_ends_the_listener() {
     let calls = Rc::new(Cell::new(0));
     let scripted = Scripted {
