@@ -4,7 +4,9 @@
 #![doc(test(attr(deny(warnings))))]
 #![forbid(unsafe_code)]
 
-pub use evy_green_net::{StopServe, connect, is_shortage, listen, serve};
+pub use evy_green_net::{
+    RunningServer, Server, ServerCounters, StopServe, Stopped, connect, is_shortage, listen, serve,
+};
 pub use evy_pool::{GreenPile, GreenPool, Imap};
 pub use evy_runtime::{
     Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, Remote, RemoteThread,
@@ -21,7 +23,10 @@ pub mod cores {
 
 /// Sockets: `std::net`'s, but that their calls park the green thread.
 pub mod net {
-    pub use evy_green_net::{Incoming, TcpListener, TcpStream, ToSocketAddrs, lookup_host};
+    pub use evy_green_net::{
+        Incoming, Inherited, InheritedSocket, Listener, TcpListener, TcpStream, ToSocketAddrs,
+        listeners_from_env, lookup_host,
+    };
 }
 
 /// Copying between green sockets.

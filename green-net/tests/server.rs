@@ -414,7 +414,7 @@ fn the_users_decision_can_end_it_with_the_error_and_the_others_go_on() {
         match kind[0] {
             b'0' => echo(client, addr),
             b'1' => Err(ErrorKind::InvalidData.into()),
-            _ => Err(io::Error::new(ErrorKind::Other, Precious)),
+            _ => Err(io::Error::other(Precious)),
         }
     })
     .on_error({

@@ -87,7 +87,7 @@ struct Parts {
 
 impl Connection {
     /// One whose handler will run, with its first handle and what stands for the handler.
-    pub(super) fn new(number: u64, ledger: &Arc<Ledger>, fd: RawFd) -> (Handled, Handle) {
+    pub(super) fn open(number: u64, ledger: &Arc<Ledger>, fd: RawFd) -> (Handled, Handle) {
         ledger.entered();
         let parts = Parts {
             handled: true,

@@ -124,7 +124,7 @@ impl Core {
     pub(super) fn new_connection(&self, fd: RawFd) -> (Handled, Handle) {
         let number = self.next_number.get();
         self.next_number.set(number + 1);
-        Connection::new(number, &self.ledger, fd)
+        Connection::open(number, &self.ledger, fd)
     }
 
     /// Takes a connection into the list, with the green thread that was spawned for it.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -43,13 +42,11 @@ use super::stop::Stopped;
 pub struct RunningServer<A = SocketAddr> {
     core: Rc<Core>,
     addrs: Vec<A>,
-    /// A server of one hub.
-    _local: PhantomData<Rc<()>>,
 }
 
 impl<A> RunningServer<A> {
     pub(super) fn new(core: Rc<Core>, addrs: Vec<A>) -> Self {
-        Self { core, addrs, _local: PhantomData }
+        Self { core, addrs }
     }
 
     /// The address that its first listener listens on.
