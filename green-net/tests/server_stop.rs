@@ -164,21 +164,95 @@ fn fault_46_a_process_that_stops_answers_what_was_asked_and_exits_well() {
 
 /// Semantics E 102.
 #[test]
-fn connects_are_refused_at_once_and_idle_connections_are_ended_at_once() {
-    const NAME: &str = "connects_are_refused_at_once_and_idle_connections_are_ended_at_once";
+fn connects_are_refused_at_once_and_idle_connections_are_ended() {
+    const NAME: &str = "connects_are_refused_at_once_and_idle_connections_are_ended";
     util::alone(NAME, || {
         let server = start(echo);
         let clients: Vec<_> = (0..50).map(|_| client(&server)).collect();
         clients.iter().for_each(assert_echoed);
         let stopping = begin_to_stop(&server, GRACE);
         assert!(connect(server.local_addr()).is_err());
-        // Nobody waits for anything here.
-        assert!(clients.iter().all(|client| matches!(client.try_read(&mut [0]), Ok(0))));
+        clients.iter().for_each(assert_ended);
         drop(clients);
         assert_stopped(stopping, 50, 0);
         soon(|| server.wait()).unwrap();
         assert_eq!(server.counters().errors(), 0);
     });
+}
+
+/// No connection is cut between an answer and the next request of a client that has not done yet.
+#[test]
+fn clients_that_ask_many_times_in_a_row_are_answered_to_the_last() {
+    const REQUESTS: usize = 100;
+    let server = start(echo);
+    let begun = Rc::new(Cell::new(0));
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            let (client, begun) = (client(&server), Rc::clone(&begun));
+            spawn(move || {
+                for _ in 0..REQUESTS {
+                    assert_echoed(&client);
+                    begun.set(begun.get() + 1);
+                }
+            })
+        })
+        .collect();
+    wait_until(|| begun.get() > 40);
+    let stopping = begin_to_stop(&server, GRACE);
+    for client in clients {
+        soon(|| client.wait()).unwrap();
+    }
+    assert_eq!(begun.get(), 20 * REQUESTS);
+    assert_stopped(stopping, 20, 0);
+}
+
+#[test]
+fn a_client_that_asks_for_ever_is_ended_after_an_answer() {
+    let server = start(echo);
+    let client = client(&server);
+    let asking = spawn(move || {
+        let mut answers = 0_u64;
+        loop {
+            // Its last request may come too late; the one before has its whole answer.
+            if (&client).write_all(b"12345678").is_err() {
+                return answers;
+            }
+            let mut answer = [0; 8];
+            match (&client).read(&mut answer).unwrap() {
+                0 => return answers,
+                count => (&client).read_exact(&mut answer[count..]).unwrap(),
+            }
+            answers += 1;
+        }
+    });
+    wait_until(|| server.clients() == 1);
+    let stopping = begin_to_stop(&server, GRACE);
+    assert_stopped(stopping, 1, 0);
+    assert!(soon(|| asking.wait()).unwrap() > 1);
+}
+
+/// The handler answers each piece of it before the next one comes.
+#[test]
+fn a_long_request_that_comes_in_pieces_is_not_cut_off() {
+    const PIECES: usize = 50;
+    let server = start(echo);
+    let client = client(&server);
+    let reader = spawn({
+        let client = client.try_clone().unwrap();
+        move || read_all(&client).unwrap().len()
+    });
+    let stopping = Cell::new(None);
+    for n in 0..PIECES {
+        (&client).write_all(&[n as u8; 1000]).unwrap();
+        if n == PIECES / 3 {
+            stopping.set(Some(begin_to_stop(&server, GRACE)));
+        }
+        let_all_park();
+    }
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(soon(|| reader.wait()).unwrap(), PIECES * 1000);
+    drop(client);
+    assert_stopped(stopping.take().unwrap(), 1, 0);
 }
 
 #[test]
@@ -319,9 +393,14 @@ fn an_answer_is_not_lost_because_the_peer_has_sent_more_than_was_read() {
 #[test]
 fn a_slow_way_to_the_peer_loses_nothing() {
     const ANSWER: usize = 64 << 10;
-    let server = start(|mut client, _| {
-        client.read_exact(&mut [0; 4])?;
-        client.write_all(&vec![7; ANSWER])
+    let busy = Rc::new(Cell::new(true));
+    let server = start({
+        let busy = Rc::clone(&busy);
+        move |mut client, _| {
+            client.read_exact(&mut [0; 4])?;
+            wait_until(|| !busy.get());
+            client.write_all(&vec![7; ANSWER])
+        }
     });
     let slow = Fault::none().in_pieces_of(1024).with_delay(Duration::from_millis(2));
     let drip = Fault::none().in_pieces_of(1).with_delay(Duration::from_millis(5));
@@ -331,6 +410,7 @@ fn a_slow_way_to_the_peer_loses_nothing() {
     client.write_all(b"1234 and more than is read").unwrap();
     wait_until(|| server.clients() == 1 && proxy.passed().0 > 0);
     let stopping = begin_to_stop(&server, GRACE);
+    busy.set(false);
     assert_eq!(read_all(&client).unwrap().len(), ANSWER);
     drop(client);
     assert_stopped(stopping, 1, 0);

@@ -342,8 +342,8 @@ impl Handle {
         let connection = &self.connection;
         let lingers = connection.change(|parts| {
             parts.remove(number);
-            let is_stopping = matches!(connection.ordered(), Order::EndWhenAnswered | Order::End);
-            if parts.first.is_none() && is_stopping {
+            let is_well = connection.ordered() < Order::TimedOut;
+            if parts.first.is_none() && is_well && connection.ledger.is_stopping() {
                 parts.lingers = true;
             }
             parts.lingers && parts.first.is_none()

@@ -1,7 +1,7 @@
 //! What a server counts, and what comes to it from wherever its connections are.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evy_runtime::Bell;
@@ -20,6 +20,8 @@ pub(super) struct Ledger {
     failed_accepts: AtomicU64,
     /// Connections that are over and still stand in the server's list.
     over: Mutex<Vec<u64>>,
+    /// Descriptors are to be left to the server when their streams are dropped.
+    stopping: AtomicBool,
     /// Descriptors that are to be read to the end.
     lingering: Mutex<Vec<Lingering>>,
     /// Rung when there is one client less, or something that lingers.
@@ -46,6 +48,14 @@ impl Ledger {
     /// One that is over and has not been asked for yet.
     pub(super) fn next_over(&self) -> Option<u64> {
         lock(&self.over).pop()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(SeqCst)
+    }
+
+    pub(super) fn set_stopping(&self, stopping: bool) {
+        self.stopping.store(stopping, SeqCst);
     }
 
     pub(super) fn linger(&self, lingering: Lingering) {

@@ -24,7 +24,7 @@ use super::stop::Stopped;
 /// stream.write_all(b"hello")?;
 /// stream.read_exact(&mut [0; 5])?;
 /// let stopping = evy_runtime::spawn(move || server.stop(Duration::from_secs(5)));
-/// // The connection is idle, so it is ended at once; the server waits for us to end it, too.
+/// // The connection is idle, so it is ended; then the server waits for us to end it, too.
 /// assert_eq!(stream.read(&mut [0; 5])?, 0);
 /// drop(stream);
 /// assert_eq!(stopping.wait().unwrap().finished, 1);
@@ -174,11 +174,12 @@ impl<A> RunningServer<A> {
     ///
     /// * Connections that wait to be accepted are, up to the limit of clients; then the listeners are
     ///   closed, all before this waits for anything. A connect is refused from then on.
-    /// * A connection whose handler waits in a read, with nothing there to be read, is ended at once: the
-    ///   read gives the end of the stream, and writes still work. Others get theirs when they come to
-    ///   that point: handlers that are at work finish it. A peer that has sent something and has had no
-    ///   answer, or one that has been here for less than a second and has not said anything, gets a
-    ///   second to go on.
+    /// * A connection that is idle is ended: a read that would wait gives the end of the stream, while
+    ///   writes still work. Idle is one that waits in a read with nothing there to be read, and on which
+    ///   nothing has passed for a twentieth of a second since the server has said something. A peer that
+    ///   has sent something and has had no answer, or has come within the last second and has not sent
+    ///   anything yet, gets a second to go on. One that goes on asking is ended after a second, between
+    ///   an answer and its next request. Handlers that are at work finish it.
     /// * When a handler has dropped its stream, the server shuts down the write side and reads until the
     ///   peer has closed, too. To close a connection on unread data would reset it, and the peer could
     ///   lose its answer.

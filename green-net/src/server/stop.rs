@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   stop ─► listeners: serve who waits to be accepted, then close
-//!           connections: each read that would wait gives the end of the stream
+//!           connections, once they are idle: reads that would wait give the end of the stream
 //!             │ the handler ends, and drops the stream
 //!             ▼
 //!           the descriptor lingers: the write side is shut, what comes is read and thrown away
@@ -15,10 +15,16 @@
 //! The descriptor lingers because to close a socket with unread data, or one to which the peer still
 //! sends, resets the connection: the peer then loses what it has not read yet, its answer maybe.
 //!
-//! What is "would wait" while a request may be on its way? The server knows no protocol. It takes a
-//! connection for idle when the last thing on it was something from the server. Where that was something
-//! from the peer, half a request, or nothing at all yet, it waits until the peer has been silent for
-//! [`PATIENCE`].
+//! When is a connection idle? The server knows no protocol, and the next request may be on its way. It
+//! looks every twentieth of a second ([`Pace`]) whether something has passed.
+//!
+//! | the last that passed came from | the connection is ended when |
+//! |---|---|
+//! | the server | nothing has passed between two looks |
+//! | the peer, or nothing has passed yet | the peer has been silent for a second: half a request, or none |
+//!
+//! Peers that go on asking would never be quiet. After a second each of them is ended when it has had an
+//! answer and nothing is there to be read.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -33,11 +39,15 @@ use super::connection::{Connection, Lingering, Order};
 use super::core::{Core, Waiting};
 use crate::green_io::{GreenIo, sys};
 
-/// How long a peer that is to say something may be silent before the connection counts as idle.
+/// How long a peer that is to say something may be silent, and how long one may go on asking; half the
+/// grace, if that is shorter.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often it looks who has been silent.
-const LOOKS: u32 = 4;
+/// How often it looks within that time.
+const LOOKS: u32 = 20;
+
+/// Looks are no closer together.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 const LEAVING: Reason = Reason::new(&"the clients of a server to leave");
 const STOPPED: Reason = Reason::new(&"the end of a server that stops");
@@ -154,105 +164,153 @@ impl Core {
 
     /// Returns when all clients have left, or the grace is over.
     fn let_them_finish(&self) {
-        if self.time_left().is_zero() {
+        let grace = self.time_left();
+        if grace.is_zero() {
             return;
         }
         let listening = self.ledger.changed.listen();
-        let mut lingerers = Lingerers::default();
-        let mut expected = self.order_the_end();
-        let mut next_look = Instant::now() + PATIENCE / LOOKS;
+        let mut pace = Pace::new(grace);
+        let mut lingerers = Lingerers::of(self);
+        let mut peers = self.peers(&pace);
         loop {
-            lingerers.take_over_from(self);
+            lingerers.take_over();
             let left = self.time_left();
             if self.ledger.clients() == 0 || left.is_zero() {
                 return;
             }
-            let mut pause = left;
-            if !expected.is_empty() {
-                let now = Instant::now();
-                if now >= next_look {
-                    expected.retain_mut(|peer| !peer.has_been_silent());
-                    next_look = now + PATIENCE / LOOKS;
-                }
-                pause = pause.min(next_look.saturating_duration_since(now));
+            if pace.is_time_to_look() {
+                let is_late = pace.is_late();
+                peers.retain_mut(|peer| !peer.is_ended(is_late));
             }
+            let pause = if peers.is_empty() { left } else { left.min(pace.until_next_look()) };
             // Heard or not, it looks at everything again.
             let _ = listening.wait(LEAVING, Some(pause));
         }
     }
 
-    /// Orders the end for every connection. Returns those whose peers may be about to say something.
-    fn order_the_end(&self) -> Vec<Expected> {
-        let now = Instant::now();
-        let mut expected = Vec::new();
-        let mut idle = Vec::new();
+    /// The peers of all connections. Who came long ago and has never said anything is ended here.
+    fn peers(&self, pace: &Pace) -> Vec<Peer> {
+        let mut peers = Vec::new();
         self.for_each_client(|client| {
             let connection = Arc::clone(&client.connection);
             connection.take_fresh();
-            // One that has not said anything yet may be about to; for how long, the server knows.
-            let since = if connection.has_been_silent() { client.since } else { now };
-            let looks = LOOKS.saturating_sub(looks_within(now.duration_since(since)));
-            if looks == 0 || connection.is_answered() {
-                idle.push(connection);
-            } else {
-                expected.push(Expected { connection, looks });
-            }
+            let has_been_silent = connection.has_been_silent();
+            let quiet_looks = if has_been_silent { pace.looks_since(client.since) } else { 0 };
+            peers.push(Peer { connection, quiet_looks });
         });
-        for connection in idle {
-            connection.order(Order::End);
-        }
-        for peer in &expected {
-            peer.connection.order(Order::EndWhenAnswered);
-        }
-        expected
+        peers.retain(|peer| !peer.is_idle() || !peer.end());
+        peers
     }
 }
 
-/// How many looks a peer is silent for in this time.
-fn looks_within(time: Duration) -> u32 {
-    (time.div_duration_f64(PATIENCE / LOOKS)) as u32
+/// When it looks at connections, and for how long.
+struct Pace {
+    patience: Duration,
+    begun: Instant,
+    next_look: Instant,
 }
 
-/// A connection whose peer may be about to say something.
-struct Expected {
+impl Pace {
+    fn new(grace: Duration) -> Self {
+        let begun = Instant::now();
+        let mut pace = Self { patience: PATIENCE.min(grace / 2), begun, next_look: begun };
+        pace.next_look += pace.between_looks();
+        pace
+    }
+
+    fn between_looks(&self) -> Duration {
+        (self.patience / LOOKS).max(SHORTEST)
+    }
+
+    /// How many looks ago that was.
+    fn looks_since(&self, instant: Instant) -> u32 {
+        let looks = self.begun.duration_since(instant).div_duration_f64(self.between_looks());
+        (looks as u32).min(LOOKS)
+    }
+
+    /// Whether those that go on asking are to be ended now.
+    fn is_late(&self) -> bool {
+        self.begun.elapsed() >= self.patience
+    }
+
+    fn is_time_to_look(&mut self) -> bool {
+        let now = Instant::now();
+        let is_time = now >= self.next_look;
+        if is_time {
+            self.next_look = now + self.between_looks();
+        }
+        is_time
+    }
+
+    fn until_next_look(&self) -> Duration {
+        self.next_look.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Whoever is at the other end of a connection.
+struct Peer {
     connection: Arc<Connection>,
-    /// After how many more looks at which it has said nothing its connection counts as idle.
-    looks: u32,
+    /// At how many looks in a row nothing had passed.
+    quiet_looks: u32,
 }
 
-impl Expected {
-    /// Whether it has been silent for so long that its connection counts as idle; then it is ended.
-    fn has_been_silent(&mut self) -> bool {
-        self.looks = if self.connection.take_fresh() { LOOKS } else { self.looks - 1 };
-        if self.looks == 0 {
-            self.connection.order(Order::End);
+impl Peer {
+    /// Whether it says nothing more, as far as that can be known.
+    fn is_idle(&self) -> bool {
+        self.quiet_looks >= if self.connection.is_answered() { 1 } else { LOOKS }
+    }
+
+    /// Ends the connection.
+    fn end(&self) -> bool {
+        self.connection.order(Order::End);
+        true
+    }
+
+    /// Looks at the connection, and ends it if it is idle. If it is late, it need not be.
+    fn is_ended(&mut self, is_late: bool) -> bool {
+        self.quiet_looks = if self.connection.take_fresh() { 0 } else { self.quiet_looks + 1 };
+        if self.is_idle() {
+            return self.end();
         }
-        self.looks == 0
+        if is_late {
+            self.connection.order(Order::EndWhenAnswered);
+        }
+        false
     }
 }
 
-/// Those that read descriptors to the end. Killed when this is dropped.
-#[derive(Default)]
-struct Lingerers {
+/// Those that read descriptors to the end. Killed when this is dropped; streams then close theirs
+/// themselves again.
+struct Lingerers<'a> {
+    core: &'a Core,
     threads: Vec<GreenThread<()>>,
 }
 
-impl Lingerers {
-    fn take_over_from(&mut self, core: &Core) {
-        while let Some(lingering) = core.ledger.next_lingering() {
+impl<'a> Lingerers<'a> {
+    fn of(core: &'a Core) -> Self {
+        core.ledger.set_stopping(true);
+        Self { core, threads: Vec::new() }
+    }
+
+    fn take_over(&mut self) {
+        while let Some(lingering) = self.core.ledger.next_lingering() {
             // Where there is no memory for it, the descriptor is closed without much ado.
-            if let Ok(thread) = core.builder().spawn(move || linger(lingering)) {
+            if let Ok(thread) = self.core.builder().spawn(move || linger(lingering)) {
                 self.threads.push(thread);
             }
         }
-        core.forget_who_has_left();
+        self.core.forget_who_has_left();
     }
 }
 
-impl Drop for Lingerers {
+impl Drop for Lingerers<'_> {
     fn drop(&mut self) {
+        self.core.ledger.set_stopping(false);
         for thread in &self.threads {
             thread.kill();
+        }
+        while let Some(lingering) = self.core.ledger.next_lingering() {
+            drop(lingering);
         }
     }
 }
