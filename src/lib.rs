@@ -5,7 +5,8 @@
 #![forbid(unsafe_code)]
 
 pub use evy_green_net::{
-    StopServe, connect, connect_from, connect_timeout, is_shortage, listen, serve,
+    RunningServer, Server, ServerCounters, StopServe, Stopped, connect, connect_from,
+    connect_timeout, is_shortage, listen, serve,
 };
 #[cfg(feature = "signal")]
 pub use evy_green_os::signal;
@@ -38,9 +39,9 @@ pub mod cores {
 /// Sockets: those of `std::net` and `std::os::unix::net`, but that their calls park the green thread.
 pub mod net {
     pub use evy_green_net::{
-        ConnectOptions, Incoming, Keepalive, ListenOptions, TcpListener, TcpStream, ToSocketAddrs,
-        UdpSocket, UnixDatagram, UnixIncoming, UnixListener, UnixStream, lookup_host,
-        lookup_host_timeout, socket_pair,
+        ConnectOptions, Incoming, Inherited, InheritedSocket, Keepalive, ListenOptions, Listener,
+        TcpListener, TcpStream, ToSocketAddrs, UdpSocket, UnixDatagram, UnixIncoming, UnixListener,
+        UnixStream, listeners_from_env, lookup_host, lookup_host_timeout, socket_pair,
     };
 }
 

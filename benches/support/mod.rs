@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "each bench uses its own part of these instruments")]
 
 pub(crate) mod args;
+pub(crate) mod churn;
 pub(crate) mod cpu;
 pub(crate) mod evy_echo;
 pub(crate) mod histogram;

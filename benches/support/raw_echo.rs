@@ -13,6 +13,9 @@ use std::os::fd::AsRawFd;
 /// Events taken from the kernel by one wait.
 const BATCH: usize = 1024;
 
+/// Connections that may wait to be accepted: as many as with evy. Std's own limit is lower.
+const QUEUE: i32 = 4096;
+
 /// Bytes read by one call.
 const READ_SIZE: usize = 16 * 1024;
 
@@ -43,6 +46,7 @@ impl Server {
     fn bind() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
+        sys::lengthen_queue(&listener, QUEUE)?;
         let epoll = Epoll::new()?;
         epoll.add(&listener, sys::LISTENER_LEVEL, listener.as_raw_fd() as u64)?;
         Ok(Self { epoll, listener, connections: Vec::new(), buffer: vec![0; READ_SIZE] })

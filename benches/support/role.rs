@@ -5,6 +5,7 @@
 //! ended; the load generator opens its connections and then gives load whenever a line asks for it.
 
 use super::args::Args;
+use super::churn::Churn;
 use super::load::{Load, Report, Stretch, Target};
 use super::{cpu, evy_echo, raw_echo, sys, udp_echo};
 use std::env;
@@ -30,6 +31,8 @@ pub(crate) enum ServerKind {
     RawUdp,
     /// A green thread, over UDP.
     EvyUdp,
+    /// Green threads that `evy::Server` starts.
+    EvyServer,
 }
 
 impl ServerKind {
@@ -39,6 +42,7 @@ impl ServerKind {
             Self::Evy => "evy",
             Self::RawUdp => "raw-udp",
             Self::EvyUdp => "evy-udp",
+            Self::EvyServer => "evy-server",
         }
     }
 }
@@ -75,23 +79,44 @@ fn play() -> io::Result<bool> {
         "evy" => evy_echo::serve(announce)?,
         "raw-udp" => udp_echo::serve_raw(announce)?,
         "evy-udp" => udp_echo::serve_evy(announce)?,
+        "evy-server" => evy_echo::serve_well(announce)?,
         "load" => play_load(rest)?,
+        "churn" => play_churn(rest)?,
         _ => return Err(io::Error::other(format!("no role {name}"))),
     }
     Ok(true)
 }
 
-/// Connects, says so by an empty line, and answers each line that asks for load by its report.
+/// Loads by requests on connections that stay open.
 fn play_load(args: &[String]) -> io::Result<()> {
-    let malformed = || io::Error::other("malformed orders for the load generator");
-    let target = Target::from_args(args).ok_or_else(malformed)?;
+    let target = target(args)?;
     let mut load = Load::connect(target.port, target.connections, target.size)?;
+    answer_orders(|stretch| load.run(target.server, stretch))
+}
+
+/// Loads by connections that come and go.
+fn play_churn(args: &[String]) -> io::Result<()> {
+    let target = target(args)?;
+    let mut churn = Churn::new(target.port, target.connections)?;
+    answer_orders(|stretch| churn.run(target.server, stretch))
+}
+
+fn target(args: &[String]) -> io::Result<Target> {
+    Target::from_args(args).ok_or_else(malformed)
+}
+
+/// Says by an empty line that it is ready, and answers each line that asks for load by its report.
+fn answer_orders(mut run: impl FnMut(Stretch) -> io::Result<Report>) -> io::Result<()> {
     println!();
     for line in io::stdin().lines() {
         let stretch = Stretch::from_line(&line?).ok_or_else(malformed)?;
-        println!("{}", load.run(target.server, stretch)?.to_line());
+        println!("{}", run(stretch)?.to_line());
     }
     Ok(())
+}
+
+fn malformed() -> io::Error {
+    io::Error::other("malformed orders for the load generator")
 }
 
 /// Tells the bench where the server is.
@@ -183,8 +208,17 @@ impl LoadProcess {
     /// Starts a process that opens the connections, and returns when they are open; it is to give load
     /// for about `time`.
     pub(crate) fn start(target: Target, time: Duration) -> io::Result<Self> {
+        Self::start_as("load", target, time)
+    }
+
+    /// Starts one that opens its connections only when it is to give load, and closes each again.
+    pub(crate) fn start_churn(target: Target, time: Duration) -> io::Result<Self> {
+        Self::start_as("churn", target, time)
+    }
+
+    fn start_as(role: &str, target: Target, time: Duration) -> io::Result<Self> {
         let (_, core) = cpu::cores()?;
-        let mut command = command("load", core, time)?;
+        let mut command = command(role, core, time)?;
         command.args(target.to_args()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let orders = child.stdin.take().expect("the pipe was asked for");

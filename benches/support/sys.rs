@@ -73,6 +73,13 @@ pub(crate) fn accept_nonblocking(listener: &TcpListener) -> io::Result<TcpStream
     Ok(TcpStream::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
+/// Sets how many connections may wait to be accepted.
+pub(crate) fn lengthen_queue(listener: &TcpListener, length: i32) -> io::Result<()> {
+    // SAFETY: takes no pointer. To listen again only sets the length.
+    check(unsafe { libc::listen(listener.as_raw_fd(), length) })?;
+    Ok(())
+}
+
 /// Makes the last close of `stream` a reset, so that thousands of closed connections leave no port in
 /// TIME_WAIT for the next round.
 pub(crate) fn reset_on_close(stream: &TcpStream) -> io::Result<()> {

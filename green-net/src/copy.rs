@@ -10,8 +10,6 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 
-use evy_runtime::io::Direction;
-
 use crate::green_io::sys;
 use crate::sendfile::send_file_to_descriptor;
 use crate::{TcpStream, UnixStream};
@@ -106,22 +104,19 @@ impl sealed::Sealed for UnixStream {}
 
 impl GreenRead for TcpStream {
     fn read_lent<R>(&self, use_it: &mut dyn FnMut(&[u8]) -> R) -> io::Result<(usize, R)> {
-        self.io().read_stream(|fd| recv_lent(fd, use_it), |(count, _)| *count < BUFFER)
+        let count =
+            self.io().read_stream(BUFFER, |fd| with_lent(|buffer| sys::recv(fd, buffer)))?;
+        // Nobody else has run since the read.
+        Ok((count, with_lent(|buffer| use_it(&buffer[..count]))))
     }
 }
 
 impl GreenRead for UnixStream {
     fn read_lent<R>(&self, use_it: &mut dyn FnMut(&[u8]) -> R) -> io::Result<(usize, R)> {
-        self.io().call(Direction::Read, |fd| recv_lent(fd, use_it))
+        let count = self.io().read(|fd| with_lent(|buffer| sys::recv(fd, buffer)))?;
+        // As above.
+        Ok((count, with_lent(|buffer| use_it(&buffer[..count]))))
     }
-}
-
-#[inline]
-fn recv_lent<R>(fd: BorrowedFd<'_>, use_it: &mut dyn FnMut(&[u8]) -> R) -> io::Result<(usize, R)> {
-    with_lent(|buffer| {
-        let count = sys::recv(fd, buffer)?;
-        Ok((count, use_it(&buffer[..count])))
-    })
 }
 
 /// For streams that are a descriptor of the system.

@@ -1,7 +1,8 @@
 //! The one door for all I/O of this crate: try, park on `WouldBlock`, try again.
 //!
-//! [`GreenIo`] is a [`GreenFd`] with what every socket has besides: timeouts, and whether calls may
-//! park at all. The system calls themselves are in [`sys`].
+//! [`GreenIo`] is a [`GreenFd`] with what every socket has besides: timeouts, whether calls may park at
+//! all, and, for a stream that a server has accepted, what the two have in common. The system calls
+//! themselves are in [`sys`].
 
 pub(crate) mod sys;
 
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 use evy_runtime::io::{Attempt, Company, Direction, GreenFd};
 
+use crate::server::Handle;
+
 /// A descriptor with its timeouts.
 pub(crate) struct GreenIo {
     fd: GreenFd,
@@ -20,6 +23,10 @@ pub(crate) struct GreenIo {
     timeouts: [AtomicU64; 2],
     /// Calls return `WouldBlock` where they would park (`set_nonblocking`).
     never_parks: AtomicBool,
+    /// Another process has the socket, too: a close leaves it as it is.
+    shared: AtomicBool,
+    /// Where a server has accepted it.
+    served: Option<Handle>,
 }
 
 impl GreenIo {
@@ -29,7 +36,16 @@ impl GreenIo {
             fd: GreenFd::new(fd),
             timeouts: [AtomicU64::new(0), AtomicU64::new(0)],
             never_parks: AtomicBool::new(false),
+            shared: AtomicBool::new(false),
+            served: None,
         }
+    }
+
+    /// Wraps what a server has accepted, non-blocking already.
+    pub(crate) fn served(fd: OwnedFd, handle: Handle) -> Self {
+        let mut io = Self::new(fd);
+        io.served = Some(handle);
+        io
     }
 
     /// Wraps any descriptor, making it non-blocking.
@@ -38,17 +54,22 @@ impl GreenIo {
         Ok(Self::new(fd))
     }
 
-    pub(crate) fn into_fd(self) -> OwnedFd {
-        self.fd.into_fd()
+    pub(crate) fn into_fd(mut self) -> OwnedFd {
+        // Whoever gets the descriptor does not answer to the server any more.
+        self.served = None;
+        self.fd.take_fd().expect("it is there until the drop")
     }
 
     /// The same socket under another descriptor, with the timeouts as they are now.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        let clone = Self::new(self.as_fd().try_clone_to_owned()?);
+        let fd = self.as_fd().try_clone_to_owned()?;
+        let mut clone = Self::new(fd);
+        clone.served = self.served.as_ref().map(|handle| handle.for_clone(clone.as_fd()));
         for (of_clone, of_self) in clone.timeouts.iter().zip(&self.timeouts) {
             of_clone.store(of_self.load(Relaxed), Relaxed);
         }
         clone.never_parks.store(self.never_parks(), Relaxed);
+        clone.shared.store(self.shared.load(Relaxed), Relaxed);
         Ok(clone)
     }
 
@@ -78,10 +99,22 @@ impl GreenIo {
         self.never_parks.store(nonblocking, Relaxed);
     }
 
+    /// Notes that another process has the socket, too.
+    pub(crate) fn share(&self) {
+        self.shared.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.load(Relaxed)
+    }
+
     pub(crate) fn close(&self) {
+        let shared = self.is_shared();
         self.fd.close(|fd| {
-            // A socket that is not connected has nobody to tell.
-            let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Both);
+            if !shared {
+                // A socket that is not connected has nobody to tell.
+                let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Both);
+            }
         });
     }
 
@@ -135,17 +168,58 @@ impl GreenIo {
         self.fd.call(Attempt { direction, company: Company::Queue, timeout }, call)
     }
 
-    /// Makes a read from a TCP stream, after which `drained` tells that nothing was left.
+    /// Makes a read of up to `wanted` bytes from a TCP stream, after which a short one tells that
+    /// nothing was left.
     #[inline]
-    pub(crate) fn read_stream<T>(
+    pub(crate) fn read_stream(
         &self,
-        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
-        drained: impl Fn(&T) -> bool,
-    ) -> io::Result<T> {
+        wanted: usize,
+        mut recv: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let served = self.served.as_ref();
+        let recv = |fd: BorrowedFd<'_>| Handle::after_read(served, recv(fd));
         if self.never_parks() {
-            return self.try_call(&mut call);
+            return self.try_call(recv);
         }
-        self.fd.call_draining(self.attempt(Direction::Read), call, drained)
+        self.fd.call_draining(self.attempt(Direction::Read), recv, |count| {
+            *count < wanted && !Handle::hides_the_end(served)
+        })
+    }
+
+    /// Makes a read from a stream of which a short one tells nothing.
+    pub(crate) fn read(
+        &self,
+        mut recv: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let served = self.served.as_ref();
+        self.call(Direction::Read, |fd| Handle::after_read(served, recv(fd)))
+    }
+
+    /// Makes a write to a stream.
+    #[inline]
+    pub(crate) fn write(
+        &self,
+        mut send: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let served = self.served.as_ref();
+        self.call(Direction::Write, |fd| Handle::after_write(served, send(fd)))
+    }
+
+    /// Makes a read from a stream once; it never parks.
+    pub(crate) fn try_read(
+        &self,
+        recv: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.try_call(|fd| Handle::after_read(self.served.as_ref(), recv(fd)))
+    }
+
+    /// Makes a write to a stream once; it never parks.
+    #[inline]
+    pub(crate) fn try_write(
+        &self,
+        send: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.try_call(|fd| Handle::after_write(self.served.as_ref(), send(fd)))
     }
 
     /// Makes a call once; it never parks.
@@ -163,6 +237,15 @@ impl GreenIo {
 /// What is said of a socket after its `close`.
 pub(crate) fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "this socket was closed by a green thread")
+}
+
+impl Drop for GreenIo {
+    fn drop(&mut self) {
+        // The server forgets the number before the descriptor is closed, or takes the descriptor.
+        if let Some(handle) = self.served.take() {
+            handle.leave(&mut self.fd);
+        }
+    }
 }
 
 impl AsFd for GreenIo {

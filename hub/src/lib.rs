@@ -350,6 +350,22 @@ impl Hub {
         }
     }
 
+    /// The registration of the descriptor with this number, if it has one here: by
+    /// [`register`](Self::register), or by [`wait_foreign`](Self::wait_foreign) while somebody waits.
+    ///
+    /// ```
+    /// # use std::os::fd::{AsFd, AsRawFd};
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// assert_eq!(hub.find(socket.as_raw_fd()), None);
+    /// let key = hub.register(socket.as_fd())?;
+    /// assert_eq!(hub.find(socket.as_raw_fd()), Some(key));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn find(&self, fd: RawFd) -> Option<SourceKey> {
+        self.sources.find(fd)
+    }
+
     /// What is known to be ready, and not used up. Nothing for a registration that has ended.
     ///
     /// ```

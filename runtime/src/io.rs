@@ -19,7 +19,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::panicking;
@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 pub use evy_hub::{Company, Direction};
 use evy_hub::{Owner, Readiness, Remote, SourceKey};
 
+use crate::bell::Bell;
 use crate::bells;
 use crate::control::{Thread, Wake};
 use crate::deadlock;
@@ -143,11 +144,33 @@ impl GreenFd {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn into_fd(mut self) -> OwnedFd {
-        let fd = self.fd.take().expect("it is there until the drop");
+        self.take_fd().expect("it is there until the drop")
+    }
+
+    /// [`into_fd`](Self::into_fd) for the destructor of what the descriptor is a part of. Only the drop
+    /// may come after it; a second time gives `None`.
+    ///
+    /// ```
+    /// # use evy_runtime::io::GreenFd;
+    /// struct Log(GreenFd);
+    ///
+    /// impl Drop for Log {
+    ///     fn drop(&mut self) {
+    ///         let fd = self.0.take_fd().expect("nobody has taken it");
+    ///         evy_runtime::spawn_n(move || drop(fd)); // it is closed later
+    ///     }
+    /// }
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # socket.set_nonblocking(true)?;
+    /// # drop(Log(GreenFd::new(socket.into())));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn take_fd(&mut self) -> Option<OwnedFd> {
+        let fd = self.fd.take()?;
         if let Some(registration) = self.registration.get() {
             registration.end(&fd);
         }
-        fd
+        Some(fd)
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -500,10 +523,82 @@ impl Registration {
 impl Drop for GreenFd {
     fn drop(&mut self) {
         // Deregistered before it is closed: the number is reused at once.
-        if let (Some(registration), Some(fd)) = (self.registration.get(), &self.fd) {
-            registration.end(fd);
+        if let Some(fd) = self.take_fd() {
+            drop(fd);
+            CLOSED.ring();
         }
     }
+}
+
+/// Rung when a [`GreenFd`] was closed.
+static CLOSED: Bell = Bell::new();
+
+/// Rings whenever a [`GreenFd`] of this process was closed, on whichever OS thread: for who has run out
+/// of descriptors. Those that others open and close ring no bell.
+///
+/// ```
+/// use evy_runtime::Reason;
+/// use evy_runtime::io::{GreenFd, closed_descriptors};
+///
+/// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+/// # socket.set_nonblocking(true)?;
+/// let green = GreenFd::new(socket.into());
+/// let listening = closed_descriptors().listen();
+/// drop(green);
+/// listening.wait(Reason::new(&"a free descriptor"), None).unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Yields
+///
+/// Never.
+pub fn closed_descriptors() -> &'static Bell {
+    &CLOSED
+}
+
+/// Has the green threads of this OS thread that wait for `direction` of a descriptor make their calls
+/// again, and the next call be made even where the hub knows that it would block: for who has changed
+/// what the calls give, unseen by the OS. Any number may be given: one that nobody waits for, or that is
+/// another's by now, costs its owner one call.
+///
+/// ```
+/// use std::cell::Cell;
+/// use std::io::{ErrorKind, Read};
+/// use std::os::fd::AsRawFd;
+/// use std::rc::Rc;
+/// use evy_runtime::io::{Attempt, Direction, GreenFd, look_again};
+///
+/// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+/// # socket.set_nonblocking(true)?;
+/// let number = socket.as_raw_fd();
+/// let green = GreenFd::new(socket.into());
+/// let is_over = Rc::new(Cell::new(false));
+/// let reader = evy_runtime::spawn({
+///     let is_over = Rc::clone(&is_over);
+///     move || {
+///         green.call(Attempt::new(Direction::Read), |_| {
+///             if is_over.get() { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) }
+///         })
+///     }
+/// });
+/// evy_runtime::yield_now();
+/// is_over.set(true);
+/// look_again(number, Direction::Read);
+/// assert_eq!(reader.wait().unwrap()?, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Yields
+///
+/// Never.
+pub fn look_again(fd: RawFd, direction: Direction) {
+    let Some(scheduler) = current_scheduler() else { return };
+    let mut hub = scheduler.hub.borrow_mut();
+    let Some(key) = hub.find(fd) else { return };
+    hub.set_readiness(key, direction.bit());
+    drop(hub);
+    // Who leaves the line wakes the next.
+    wake_first(scheduler, key, direction);
 }
 
 impl AsFd for GreenFd {

@@ -17,6 +17,7 @@ compile_error!(
 );
 
 mod alarm;
+mod bell;
 mod bells;
 mod block_on;
 mod control;
@@ -54,6 +55,7 @@ mod unpark;
 mod wait_list;
 
 pub use alarm::Alarm;
+pub use bell::{Bell, Listening};
 pub use block_on::block_on;
 pub use green_thread::{Died, GreenThread, GreenThreadId, current, join_all};
 pub use hand_over::{HandOver, Untaken};

@@ -192,22 +192,34 @@ pub(crate) fn read_at(file: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> i
 /// Takes a connection that waits. Ones that failed while they waited are passed over.
 pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
     loop {
-        // Without an address, the peer has gone while the connection waited.
-        if let (stream, Some(address)) = accept_any(fd)? {
-            #[cfg(not(target_os = "linux"))]
-            rustix::net::sockopt::set_tcp_nodelay(&stream, true)?;
-            return Ok((stream, SocketAddr::try_from(address)?));
+        match accept_or_fail(fd) {
+            Err(error) if is_passed_over(&error) => {}
+            result => return result,
         }
     }
 }
 
+/// The same for any kind of address; there is none where the peer has gone meanwhile.
 fn accept_any(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
     loop {
-        match accept_one(fd) {
-            Err(Errno::CONNABORTED | Errno::PROTO | Errno::INTR) => {}
-            result => return Ok(result?),
+        match accept_one(fd).map_err(io::Error::from) {
+            Err(error) if is_passed_over(&error) => {}
+            result => return result,
         }
     }
+}
+
+fn is_passed_over(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::CONNABORTED | Errno::PROTO | Errno::INTR))
+}
+
+/// Takes the first connection that waits, or says how it failed while it waited.
+pub(crate) fn accept_or_fail(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+    let (stream, address) = accept_one(fd)?;
+    // Without an address the peer has gone while the connection waited.
+    let address = address.ok_or(Errno::CONNABORTED)?;
+    Ok((stream, SocketAddr::try_from(address)?))
 }
 
 #[cfg(target_os = "linux")]

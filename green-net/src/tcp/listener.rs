@@ -57,6 +57,10 @@ impl TcpListener {
         Self { io }
     }
 
+    pub(crate) fn io(&self) -> &GreenIo {
+        &self.io
+    }
+
     /// Listens on the first of the addresses that can be had, with `SO_REUSEADDR` and a backlog of
     /// 4,096, or what the system allows. Port 0 lets the system choose one. [`options`](Self::options)
     /// is for other ways to listen.
@@ -95,6 +99,23 @@ impl TcpListener {
     /// Never.
     pub const fn options() -> ListenOptions {
         ListenOptions::new()
+    }
+
+    /// Takes over a listening socket that other processes have, too: a close leaves it as it is.
+    pub(crate) fn inherited(fd: OwnedFd) -> io::Result<Self> {
+        let io = GreenIo::adopt(fd)?;
+        io.share();
+        Ok(Self { io })
+    }
+
+    /// A stream of what was accepted.
+    pub(crate) fn stream(&self, io: GreenIo) -> TcpStream {
+        let stream = TcpStream::new(io);
+        if self.io.is_shared() {
+            // Nobody has told the listener, whose streams would inherit it. An error is the stream's own.
+            let _ = stream.set_nodelay(true);
+        }
+        stream
     }
 
     /// Takes over a std listener, which becomes non-blocking.
@@ -175,7 +196,7 @@ impl TcpListener {
     /// Until there is a connection.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, address) = self.io.call_in_turn(Direction::Read, sys::accept)?;
-        Ok((TcpStream::new(GreenIo::new(stream)), address))
+        Ok((self.stream(GreenIo::new(stream)), address))
     }
 
     /// Iterates over the connections that come; it never ends.
@@ -198,7 +219,8 @@ impl TcpListener {
     }
 
     /// Stops listening: whoever waits for a connection, and every later call on this handle, gets
-    /// `NotConnected`. The descriptor itself goes with the drop.
+    /// `NotConnected`. The descriptor itself goes with the drop. Other processes go on with a socket that
+    /// came from one of them ([`listeners_from_env`](crate::listeners_from_env)).
     ///
     /// ```
     /// # let listener = evy_green_net::listen("127.0.0.1:0")?;

@@ -410,7 +410,7 @@ impl TcpStream {
         if buffer.is_empty() {
             return Ok(0);
         }
-        self.io.call(Direction::Read, |fd| sys::peek(fd, buffer))
+        self.io.read(|fd| sys::peek(fd, buffer))
     }
 
     /// Reads what is there.
@@ -431,7 +431,7 @@ impl TcpStream {
     ///
     /// Never.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.try_call(|fd| sys::recv(fd, buffer))
+        self.io.try_read(|fd| sys::recv(fd, buffer))
     }
 
     /// Writes what there is room for.
@@ -451,7 +451,7 @@ impl TcpStream {
     ///
     /// Never.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.try_call(|fd| sys::send(fd, bytes))
+        self.io.try_write(|fd| sys::send(fd, bytes))
     }
 
     /// Sets `TCP_NODELAY`, which is on from the start.
@@ -779,7 +779,7 @@ impl Read for &TcpStream {
         if wanted == 0 {
             return Ok(0);
         }
-        self.io.read_stream(|fd| sys::recv(fd, buffer), |count| *count < wanted)
+        self.io.read_stream(wanted, |fd| sys::recv(fd, buffer))
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -790,10 +790,7 @@ impl Read for &TcpStream {
         if wanted == 0 {
             return Ok(0);
         }
-        if wanted == 0 {
-            return self.io.try_call(|fd| sys::recv_vectored(fd, buffers));
-        }
-        self.io.read_stream(|fd| sys::recv_vectored(fd, buffers), |count| *count < wanted)
+        self.io.read_stream(wanted, |fd| sys::recv_vectored(fd, buffers))
     }
 }
 
@@ -804,14 +801,14 @@ impl Write for &TcpStream {
             // Nothing needs no room.
             return self.io.try_call(|fd| sys::send(fd, bytes));
         }
-        self.io.call(Direction::Write, |fd| sys::send(fd, bytes))
+        self.io.write(|fd| sys::send(fd, bytes))
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         if buffers.iter().all(|buffer| buffer.is_empty()) {
             return self.io.try_call(|fd| sys::send_vectored(fd, buffers));
         }
-        self.io.call(Direction::Write, |fd| sys::send_vectored(fd, buffers))
+        self.io.write(|fd| sys::send_vectored(fd, buffers))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -50,6 +50,10 @@ impl UnixListener {
         GreenIo::adopt(fd).map(|io| Self { io })
     }
 
+    pub(crate) fn io(&self) -> &GreenIo {
+        &self.io
+    }
+
     /// Listens at a path, with a backlog of 4,096, or what the system allows.
     ///
     /// ```

@@ -455,7 +455,7 @@ impl UnixStream {
     ///
     /// Never.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.try_call(|fd| sys::recv(fd, buffer))
+        self.io.try_read(|fd| sys::recv(fd, buffer))
     }
 
     /// Writes what there is room for.
@@ -474,7 +474,7 @@ impl UnixStream {
     ///
     /// Never.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.try_call(|fd| sys::send(fd, bytes))
+        self.io.try_write(|fd| sys::send(fd, bytes))
     }
 
     /// Returns and clears the error that the socket holds.
@@ -529,7 +529,7 @@ impl Read for &UnixStream {
         }
         // A short read does not mean that it is drained, as it does with TCP: a read stops where
         // descriptors came along with the data.
-        self.io.call(Direction::Read, |fd| sys::recv(fd, buffer))
+        self.io.read(|fd| sys::recv(fd, buffer))
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -537,7 +537,7 @@ impl Read for &UnixStream {
             return Ok(0);
         }
         let usable = buffers.len().min(sys::MOST_BUFFERS);
-        self.io.call(Direction::Read, |fd| sys::recv_vectored(fd, &mut buffers[..usable]))
+        self.io.read(|fd| sys::recv_vectored(fd, &mut buffers[..usable]))
     }
 }
 
@@ -546,16 +546,16 @@ impl Write for &UnixStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.is_empty() {
             // Nothing needs no room.
-            return self.io.try_call(|fd| sys::send(fd, bytes));
+            return self.io.try_write(|fd| sys::send(fd, bytes));
         }
-        self.io.call(Direction::Write, |fd| sys::send(fd, bytes))
+        self.io.write(|fd| sys::send(fd, bytes))
     }
 
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         if buffers.iter().all(|buffer| buffer.is_empty()) {
-            return self.io.try_call(|fd| sys::send_vectored(fd, buffers));
+            return self.io.try_write(|fd| sys::send_vectored(fd, buffers));
         }
-        self.io.call(Direction::Write, |fd| sys::send_vectored(fd, buffers))
+        self.io.write(|fd| sys::send_vectored(fd, buffers))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,0 +1,342 @@
+//! Stopping a server well: what has been asked is answered, what waits is ended, what hangs is killed.
+//!
+//! ```text
+//!   stop ─► listeners: serve who waits to be accepted, then close
+//!           connections, once they are idle: reads that would wait give the end of the stream
+//!             │ the handler ends, and drops the stream
+//!             ▼
+//!           the descriptor lingers: the write side is shut, what comes is read and thrown away
+//!             │ the peer closes its side
+//!             ▼
+//!           closed
+//!   grace is over ─► whatever is left is killed
+//! ```
+//!
+//! The descriptor lingers because to close a socket with unread data, or one to which the peer still
+//! sends, resets the connection: the peer then loses what it has not read yet, its answer maybe.
+//!
+//! When is a connection idle? The server knows no protocol, and the next request may be on its way. It
+//! looks every twentieth of a second ([`Pace`]) whether something has passed.
+//!
+//! | the last that passed came from | the connection is ended when |
+//! |---|---|
+//! | the server | nothing has passed between two looks |
+//! | the peer, or nothing has passed yet | the peer has been silent for a second: half a request, or none |
+//!
+//! Peers that go on asking would never be quiet. After a second each of them is ended when it has had an
+//! answer and nothing is there to be read.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use evy_runtime::{GreenThread, Reason, WaitList};
+use rustix::net::Shutdown;
+
+use super::connection::{Connection, Lingering, Order};
+use super::core::{Core, Waiting};
+use crate::green_io::{GreenIo, sys};
+
+/// How long a peer that is to say something may be silent, and how long one may go on asking; half the
+/// grace, if that is shorter.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it looks within that time.
+const LOOKS: u32 = 20;
+
+/// Looks are no closer together.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+const LEAVING: Reason = Reason::new(&"the clients of a server to leave");
+const STOPPED: Reason = Reason::new(&"the end of a server that stops");
+
+/// What became of the connections of a server that was stopped.
+///
+/// ```
+/// use std::time::Duration;
+/// use evy_green_net::{Server, Stopped, listen};
+///
+/// let server = Server::new(listen("127.0.0.1:0")?, |_, _| Ok(())).start()?;
+/// let Stopped { finished, killed, .. } = server.stop(Duration::from_secs(5));
+/// assert_eq!((finished, killed), (0, 0));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// Those whose handler has ended by itself within the grace.
+    pub finished: usize,
+    /// Those that were cut off when the grace was over.
+    pub killed: usize,
+}
+
+/// How far a server is with stopping.
+#[derive(Default)]
+pub(super) struct Stopping {
+    /// When the grace ends; the outer `None` is before the first stop, the inner one for ever.
+    deadline: Cell<Option<Option<Instant>>>,
+    stopper: RefCell<Option<GreenThread<()>>>,
+    /// Set at the end.
+    report: Cell<Option<Stopped>>,
+    done: WaitList,
+}
+
+impl Stopping {
+    pub(super) fn has_begun(&self) -> bool {
+        self.deadline.get().is_some()
+    }
+
+    /// Sets the end of the grace, unless it ends earlier already; returns whether this is the first stop.
+    fn shorten(&self, deadline: Option<Instant>) -> bool {
+        let before = self.deadline.get();
+        let earlier = match before.flatten() {
+            Some(before) => Some(deadline.map_or(before, |deadline| deadline.min(before))),
+            None => deadline,
+        };
+        self.deadline.set(Some(earlier));
+        before.is_none()
+    }
+
+    /// Waits until the server has stopped.
+    pub(super) fn wait(&self) -> Stopped {
+        loop {
+            match self.report.get() {
+                Some(report) => return report,
+                None => self.done.wait(STOPPED, None, || ()).expect("there is no deadline"),
+            }
+        }
+    }
+
+    /// Whoever waits waits no longer.
+    pub(super) fn kill(&self) {
+        let stopper = self.stopper.take();
+        if let Some(stopper) = stopper {
+            stopper.kill();
+        }
+    }
+
+    fn end(&self, report: Stopped) {
+        if self.report.get().is_none() {
+            self.report.set(Some(report));
+        }
+        self.done.wake_all();
+    }
+}
+
+impl Core {
+    /// Stops the server by the end of the grace, on a green thread of its own: who calls this may be
+    /// killed meanwhile.
+    pub(super) fn stop(self: &Rc<Self>, grace: Duration) -> Stopped {
+        let is_first = self.stopping.shorten(Instant::now().checked_add(grace));
+        if is_first {
+            let core = Rc::clone(self);
+            match self.builder().spawn(move || core.stop_by_the_deadline()) {
+                Ok(stopper) => *self.stopping.stopper.borrow_mut() = Some(stopper),
+                // No memory for it: here, then.
+                Err(_) => self.stop_by_the_deadline(),
+            }
+        } else {
+            // The one that stops it looks at the deadline again.
+            self.ledger.changed.ring();
+        }
+        self.stopping.wait()
+    }
+
+    fn time_left(&self) -> Duration {
+        match self.stopping.deadline.get().flatten() {
+            Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+            None => Duration::MAX,
+        }
+    }
+
+    fn stop_by_the_deadline(&self) {
+        let ending = EndOnDrop { core: self, report: Cell::default() };
+        let waiting = if self.time_left().is_zero() { Waiting::Reset } else { Waiting::Served };
+        self.close_listeners(waiting);
+        self.forget_who_has_left();
+        let clients = self.ledger.clients();
+        self.let_them_finish();
+        let killed = self.kill_clients();
+        ending.report.set(Stopped { finished: clients.saturating_sub(killed), killed });
+    }
+
+    /// Returns when all clients have left, or the grace is over.
+    fn let_them_finish(&self) {
+        let grace = self.time_left();
+        if grace.is_zero() {
+            return;
+        }
+        let listening = self.ledger.changed.listen();
+        let mut pace = Pace::new(grace);
+        let mut lingerers = Lingerers::of(self);
+        let mut peers = self.peers(&pace);
+        loop {
+            lingerers.take_over();
+            let left = self.time_left();
+            if self.ledger.clients() == 0 || left.is_zero() {
+                return;
+            }
+            if pace.is_time_to_look() {
+                let is_late = pace.is_late();
+                peers.retain_mut(|peer| !peer.is_ended(is_late));
+            }
+            let pause = if peers.is_empty() { left } else { left.min(pace.until_next_look()) };
+            // Heard or not, it looks at everything again.
+            let _ = listening.wait(LEAVING, Some(pause));
+        }
+    }
+
+    /// The peers of all connections. Who came long ago and has never said anything is ended here.
+    fn peers(&self, pace: &Pace) -> Vec<Peer> {
+        let mut peers = Vec::new();
+        self.for_each_client(|client| {
+            let connection = Arc::clone(&client.connection);
+            connection.take_fresh();
+            let has_been_silent = connection.has_been_silent();
+            let quiet_looks = if has_been_silent { pace.looks_since(client.since) } else { 0 };
+            peers.push(Peer { connection, quiet_looks });
+        });
+        peers.retain(|peer| !peer.is_idle() || !peer.end());
+        peers
+    }
+}
+
+/// When it looks at connections, and for how long.
+struct Pace {
+    patience: Duration,
+    begun: Instant,
+    next_look: Instant,
+}
+
+impl Pace {
+    fn new(grace: Duration) -> Self {
+        let begun = Instant::now();
+        let mut pace = Self { patience: PATIENCE.min(grace / 2), begun, next_look: begun };
+        pace.next_look += pace.between_looks();
+        pace
+    }
+
+    fn between_looks(&self) -> Duration {
+        (self.patience / LOOKS).max(SHORTEST)
+    }
+
+    /// How many looks ago that was.
+    fn looks_since(&self, instant: Instant) -> u32 {
+        let looks = self.begun.duration_since(instant).div_duration_f64(self.between_looks());
+        (looks as u32).min(LOOKS)
+    }
+
+    /// Whether those that go on asking are to be ended now.
+    fn is_late(&self) -> bool {
+        self.begun.elapsed() >= self.patience
+    }
+
+    fn is_time_to_look(&mut self) -> bool {
+        let now = Instant::now();
+        let is_time = now >= self.next_look;
+        if is_time {
+            self.next_look = now + self.between_looks();
+        }
+        is_time
+    }
+
+    fn until_next_look(&self) -> Duration {
+        self.next_look.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Whoever is at the other end of a connection.
+struct Peer {
+    connection: Arc<Connection>,
+    /// At how many looks in a row nothing had passed.
+    quiet_looks: u32,
+}
+
+impl Peer {
+    /// Whether it says nothing more, as far as that can be known.
+    fn is_idle(&self) -> bool {
+        self.quiet_looks >= if self.connection.is_answered() { 1 } else { LOOKS }
+    }
+
+    /// Ends the connection.
+    fn end(&self) -> bool {
+        self.connection.order(Order::End);
+        true
+    }
+
+    /// Looks at the connection, and ends it if it is idle. If it is late, it need not be.
+    fn is_ended(&mut self, is_late: bool) -> bool {
+        self.quiet_looks = if self.connection.take_fresh() { 0 } else { self.quiet_looks + 1 };
+        if self.is_idle() {
+            return self.end();
+        }
+        if is_late {
+            self.connection.order(Order::EndWhenAnswered);
+        }
+        false
+    }
+}
+
+/// Those that read descriptors to the end. Killed when this is dropped; streams then close theirs
+/// themselves again.
+struct Lingerers<'a> {
+    core: &'a Core,
+    threads: Vec<GreenThread<()>>,
+}
+
+impl<'a> Lingerers<'a> {
+    fn of(core: &'a Core) -> Self {
+        core.ledger.set_stopping(true);
+        Self { core, threads: Vec::new() }
+    }
+
+    fn take_over(&mut self) {
+        while let Some(lingering) = self.core.ledger.next_lingering() {
+            // Where there is no memory for it, the descriptor is closed without much ado.
+            if let Ok(thread) = self.core.builder().spawn(move || linger(lingering)) {
+                self.threads.push(thread);
+            }
+        }
+        self.core.forget_who_has_left();
+    }
+}
+
+impl Drop for Lingerers<'_> {
+    fn drop(&mut self) {
+        self.core.ledger.set_stopping(false);
+        for thread in &self.threads {
+            thread.kill();
+        }
+        while let Some(lingering) = self.core.ledger.next_lingering() {
+            drop(lingering);
+        }
+    }
+}
+
+/// Says that nothing more will come, and reads until the peer says so, too.
+fn linger(mut lingering: Lingering) {
+    let Some(fd) = lingering.take_fd() else { return };
+    // An error here, or at a read, is the end of the connection.
+    if rustix::net::shutdown(&fd, Shutdown::Write).is_err() {
+        return;
+    }
+    let io = GreenIo::new(fd);
+    let mut buffer = [0; 1024];
+    while let Ok(1..) = io.read_stream(buffer.len(), |fd| sys::recv(fd, &mut buffer)) {}
+    drop(io);
+}
+
+/// Says that the server has stopped, also where the one that stops it is killed.
+struct EndOnDrop<'a> {
+    core: &'a Core,
+    report: Cell<Stopped>,
+}
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.core.stopping.end(self.report.get());
+        self.core.end(Ok::<(), io::Error>(()));
+    }
+}
