@@ -22,6 +22,8 @@ mod resolve;
 mod serve;
 mod shared_address;
 mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use connect::connect;
 pub use copy::{GreenRead, GreenWrite, copy};
