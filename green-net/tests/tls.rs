@@ -254,7 +254,7 @@ fn a_drop_does_not_wait_for_a_peer_that_does_not_read() {
 }
 
 #[test]
-fn a_second_reader_and_a_second_writer_are_told_who_came_first() {
+fn fault_03_a_second_reader_and_a_second_writer_are_told_who_came_first() {
     let (server, _client) = tls_pair();
     let server = Rc::new(server);
     let reader = spawn({

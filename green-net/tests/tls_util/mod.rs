@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use evy_green_net::tls::rustls::SupportedProtocolVersion;
 use evy_green_net::tls::rustls::version::{TLS12, TLS13};
@@ -31,7 +32,10 @@ pub(crate) struct Identity {
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "an authority of these tests");
+        // By this name, a certificate's issuer is looked for.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("authority {} of these tests", COUNT.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
