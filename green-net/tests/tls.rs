@@ -321,7 +321,7 @@ fn writes_that_time_out_or_are_killed_leave_the_stream_whole() {
     server.set_write_timeout(Some(Duration::from_millis(1))).unwrap();
     for _ in 0..3 {
         let before = taken.get();
-        assert_eq!(write().unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(soon(&write).unwrap_err().kind(), ErrorKind::TimedOut);
         assert_eq!(taken.get(), before);
     }
     let interrupted = evy_runtime::timeout(Duration::from_millis(1), || (&*server).flush());
