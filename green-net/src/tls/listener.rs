@@ -94,7 +94,7 @@ impl TlsListener {
     /// # use evy_green_net::tls::{TlsAcceptor, TlsListener};
     /// # let acceptor = TlsAcceptor::from_pem(&chain, &key)?;
     /// # let listener = TlsListener::new(evy_green_net::listen("127.0.0.1:0")?, acceptor);
-    /// # let silent = evy_green_net::connect(listener.local_addr()?)?;
+    /// # let _silent = evy_green_net::connect(listener.local_addr()?)?;
     /// for stream in listener.incoming() {
     ///     assert!(!stream?.is_handshake_done());
     ///     break;
