@@ -58,6 +58,18 @@ pub mod adapt {
     pub use evy_green_net::adapt::*;
 }
 
+/// TLS over green sockets, by rustls with ring.
+///
+/// A client is [`tls::connect`] or a [`tls::TlsConnector`]; a server is a [`tls::TlsListener`] with a
+/// [`tls::TlsAcceptor`]. The handshake is never done in the accept loop, and has a deadline.
+#[cfg(feature = "tls")]
+pub mod tls {
+    pub use evy_green_net::tls::{
+        TlsAcceptor, TlsAcceptorBuilder, TlsConnector, TlsConnectorBuilder, TlsListener, TlsStream,
+        Transport, connect, rustls,
+    };
+}
+
 /// What green threads of one OS thread talk to each other by: events, queues, locks and channels.
 pub mod sync {
     pub use evy_sync::shared;

@@ -76,6 +76,67 @@ fn echo_server_echoes_to_several_clients_at_once() {
     }
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn tls_echo_echoes_to_who_trusts_its_certificate_and_waits_for_nobody() {
+    use evy::tls::TlsConnector;
+
+    let mut server = Running(
+        Command::new(example("tls_echo"))
+            .arg("127.0.0.1:0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut output = BufReader::new(server.0.stdout.take().unwrap());
+    let (mut certificate, mut line) = (String::new(), String::new());
+    let address = loop {
+        line.clear();
+        output.read_line(&mut line).unwrap();
+        match line.trim_end().strip_prefix("listening on ") {
+            Some(address) => break address.to_owned(),
+            None => certificate.push_str(&line),
+        }
+    };
+    let _silent = TcpStream::connect(&address).unwrap();
+    let connector = TlsConnector::builder().roots_pem(certificate).build().unwrap();
+    let connect = || {
+        let socket = evy::connect(&address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        connector.connect("localhost", socket).unwrap()
+    };
+    let mut clients = [connect(), connect()];
+    let mut echoed = [0; 5];
+    for text in [b"hello", b"again"] {
+        for client in &mut clients {
+            client.write_all(text).unwrap();
+            client.read_exact(&mut echoed).unwrap();
+            assert_eq!(&echoed, text);
+        }
+    }
+    // The end is answered by the end.
+    clients[0].shutdown().unwrap();
+    assert_eq!(clients[0].read(&mut echoed).unwrap(), 0);
+    // Who speaks no TLS is reported.
+    TcpStream::connect(&address).unwrap().write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut report = String::new();
+    BufReader::new(server.0.stderr.take().unwrap()).read_line(&mut report).unwrap();
+    assert!(report.starts_with("127.0.0.1:") && report.contains("corrupt message"), "{report}");
+    clients[1].write_all(b"still").unwrap();
+    clients[1].read_exact(&mut echoed).unwrap();
+    assert_eq!(&echoed, b"still");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn tls_echo_takes_its_certificate_from_files_and_says_what_is_wrong_with_them() {
+    let output = run("tls_echo", &["127.0.0.1:0", "/no/such/file", "/no/such/key"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("/no/such/file"), "{message}");
+}
+
 #[test]
 fn web_crawler_prints_a_line_for_each_url_in_their_order() {
     let server = Upstream::start(|path| match path {

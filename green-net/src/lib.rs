@@ -26,6 +26,8 @@ mod serve;
 mod server;
 mod shared_address;
 mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod udp;
 mod unix;
 

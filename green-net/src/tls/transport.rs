@@ -1,0 +1,45 @@
+//! What TLS can run over.
+
+use std::io::{self, Read, Write};
+
+/// A stream that can be read and written through a shared reference, as all sockets of evy and of std
+/// can, and [`TlsStream`](super::TlsStream) itself. Every such type has it; nobody implements it.
+///
+/// ```
+/// fn runs_over<S: evy_green_net::tls::Transport>() {}
+/// runs_over::<evy_green_net::TcpStream>();
+/// runs_over::<evy_green_net::tls::TlsStream<evy_green_net::TcpStream>>();
+/// ```
+pub trait Transport {
+    /// [`Read::read`] of the shared reference.
+    #[doc(hidden)]
+    fn read_shared(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// [`Write::write`] of the shared reference.
+    #[doc(hidden)]
+    fn write_shared(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// [`Write::flush`] of the shared reference.
+    #[doc(hidden)]
+    fn flush_shared(&self) -> io::Result<()>;
+}
+
+impl<S> Transport for S
+where
+    for<'a> &'a S: Read + Write,
+{
+    #[inline]
+    fn read_shared(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Read::read(&mut { self }, buffer)
+    }
+
+    #[inline]
+    fn write_shared(&self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut { self }, bytes)
+    }
+
+    #[inline]
+    fn flush_shared(&self) -> io::Result<()> {
+        Write::flush(&mut { self })
+    }
+}
