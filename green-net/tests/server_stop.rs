@@ -112,6 +112,8 @@ fn fault_46_of_a_thousand_requests_in_flight_none_is_lost() {
         wait_until(|| begun.get() >= CLIENTS * 9 / 10);
         let stopping = begin_to_stop(&server, GRACE);
         assert!(connect(server.local_addr()).is_err());
+        // A few looks of the server at who is quiet.
+        sleep(Duration::from_millis(150));
         late.set(true);
         for client in clients {
             soon(|| client.wait()).unwrap();
@@ -303,6 +305,7 @@ fn a_connection_that_has_just_come_is_given_the_time_to_ask() {
     let mut client = client(&server);
     wait_until(|| server.clients() == 1);
     let stopping = begin_to_stop(&server, GRACE);
+    sleep(Duration::from_millis(150));
     assert!(client.try_read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
     client.write_all(b"a question").unwrap();
     assert_eq!(read_all(&client).unwrap(), b"a question");

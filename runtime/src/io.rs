@@ -563,7 +563,7 @@ pub fn closed_descriptors() -> &'static Bell {
 ///
 /// ```
 /// use std::cell::Cell;
-/// use std::io::{ErrorKind, Read};
+/// use std::io::ErrorKind;
 /// use std::os::fd::AsRawFd;
 /// use std::rc::Rc;
 /// use evy_runtime::io::{Attempt, Direction, GreenFd, look_again};
