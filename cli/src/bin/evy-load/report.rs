@@ -151,7 +151,8 @@ impl Report {
         for (end, count) in rows {
             let share = count as f64 / self.latencies.len() as f64 * 100.0;
             let bar = "#".repeat((count as f64 / most as f64 * BAR).ceil() as usize);
-            writeln!(f, "  up to {:>8} {share:>6.2}% {bar}", time(end))?;
+            let row = format!("  up to {:>8} {share:>6.2}% {bar}", time(end));
+            writeln!(f, "{}", row.trim_end())?;
         }
         Ok(())
     }

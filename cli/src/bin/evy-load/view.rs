@@ -56,8 +56,8 @@ impl View {
             let (now, answers) = (Instant::now(), tally.answered.get());
             let rate = (answers - answered) as f64 / (now - last).as_secs_f64();
             (last, answered) = (now, answers);
-            bar.set_position((now - start).as_millis() as u64);
             bar.set_message(line(tally, rate));
+            bar.set_position((now - start).as_millis() as u64);
         }
     }
 
