@@ -1,8 +1,12 @@
 //! The bundled load generator as people run it: against the bundled echo server, and against servers
 //! that do not do as they should.
 
+use std::ffi::CStr;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -319,7 +323,7 @@ fn a_server_that_closes_in_the_middle_of_an_answer_is_an_error_and_connected_to_
 
 #[test]
 fn a_server_that_closes_between_requests_loses_none() {
-    // One request every 50 ms: the close comes well before the next one.
+    // One request every 200 ms: the close comes well before the next one.
     let server = Server::start(|number, mut stream| {
         if number == 0 {
             let mut buffer = [0; 64];
@@ -329,7 +333,7 @@ fn a_server_that_closes_between_requests_loses_none() {
         }
         echo(stream, |_| ());
     });
-    let output = server.load("--connections 1 --rate 20 --duration 0.5 --json");
+    let output = server.load("--connections 1 --rate 5 --duration 0.7 --json");
     let report = Json::of(&output);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!((report.count("closed_idle"), report.count("opened")), (1, 2));
@@ -510,6 +514,57 @@ fn the_report_for_people_has_the_figures_and_a_histogram() {
     assert!(text.contains("from when its request was due") && text.contains("####"), "{text}");
     assert!(text.lines().all(|line| line.trim_end() == line), "{text}");
     assert_eq!(stderr(&output), "", "no live view where there is no terminal");
+}
+
+#[test]
+fn on_a_terminal_a_line_shows_the_rate_and_the_latencies_and_is_gone_at_the_end() {
+    let (mut terminal, of_child) = terminal();
+    let server = EchoServer::start();
+    let mut command = command(&server.address, "--connections 2 --duration 0.7");
+    let child = command.stderr(of_child).spawn().unwrap();
+    // The command keeps its end, without which the terminal would be gone.
+    drop(command);
+    let mut shown = Vec::new();
+    let mut buffer = [0; 4096];
+    // Where nobody has it open any more, a terminal gives an error and no end of file.
+    while let Ok(bytes @ 1..) = terminal.read(&mut buffer) {
+        shown.extend_from_slice(&buffer[..bytes]);
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let shown = String::from_utf8(shown).unwrap();
+    for part in ["/s  p50 ", "  p99 ", "errors 0"] {
+        assert!(shown.contains(part), "{part} in {shown:?}");
+    }
+    let erased = shown.rsplit_once("\x1b[2K").map(|(_, rest)| rest);
+    assert_eq!(erased, Some(""), "the line is erased: {shown:?}");
+    assert!(stdout(&output).contains("requests"));
+}
+
+/// Both ends of a new terminal: ours, and the one for a program. Programs that other tests start
+/// inherit neither, or the terminal would outlive its user.
+fn terminal() -> (File, Stdio) {
+    let open = |path: &str| {
+        let flags = libc::O_NOCTTY;
+        OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).unwrap()
+    };
+    let ours = open("/dev/ptmx");
+    let mut name = [0; 64];
+    // SAFETY: the descriptor is a new terminal's, and the array is as long as said.
+    let named = unsafe {
+        libc::unlockpt(ours.as_raw_fd())
+            | libc::ptsname_r(ours.as_raw_fd(), name.as_mut_ptr(), name.len())
+    };
+    assert_eq!(named, 0);
+    // A terminal without a width has no room for the line.
+    let size = libc::winsize { ws_row: 24, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the request takes that struct, which lives through the call.
+    let sized = unsafe { libc::ioctl(ours.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    assert_eq!(sized, 0);
+    // SAFETY: ptsname_r has ended the name with a zero byte.
+    let name = unsafe { CStr::from_ptr(name.as_ptr()) };
+    let theirs = open(name.to_str().unwrap());
+    (ours, Stdio::from(theirs))
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use evy::GreenThread;
 use evy::signal::{SIGINT, SIGTERM, Signals};
 use evy::sync::{Event, Receiver, RecvTimeoutError, Sender, WaitGroup, unbounded};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::client::Client;
 use crate::connection::{Connection, Target};
@@ -64,6 +65,7 @@ struct Worker {
 /// When the server cannot be reached at all.
 pub(crate) fn run(options: &Options) -> io::Result<Report> {
     let (news, inbox) = unbounded();
+    raise_limit();
     let (target, first) = Target::find(&options.address, options.timeout)
         .map_err(|error| unreachable(options, error))?;
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
@@ -112,6 +114,13 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
         wind_up(&workers, &inbox, if interrupted { GRACE } else { run.timeout + MARGIN });
     run.view.clear();
     Ok(Report::new(options, &run, begin, stop, interrupted, unfinished))
+}
+
+/// Takes all the descriptors that the system lets this process have: every connection is one. Where
+/// they are too few, the connections say so.
+fn raise_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn unreachable(options: &Options, error: io::Error) -> io::Error {
