@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -456,6 +457,25 @@ fn connections_are_opened_no_faster_than_the_ramp() {
     let output = load(&server.address, "--connections 21 --ramp 50 --duration 0.1 --json");
     assert!(start.elapsed() >= Duration::from_millis(480), "{:?}", start.elapsed());
     assert_eq!(Json::of(&output).count("opened"), 21);
+}
+
+#[test]
+fn it_takes_more_descriptors_than_the_soft_limit() {
+    let server = EchoServer::start();
+    let mut command = command(&server.address, "--connections 60 --duration 0.1 --json");
+    // SAFETY: both calls are async-signal-safe, and their struct is on the closure's stack.
+    unsafe {
+        command.pre_exec(|| {
+            let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+            limit.rlim_cur = 32;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            Ok(())
+        });
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(Json::of(&output).count("opened"), 60);
 }
 
 #[test]

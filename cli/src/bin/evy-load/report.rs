@@ -180,13 +180,12 @@ impl fmt::Display for Report {
         let mebibytes = self.received as f64 / f64::from(1 << 20);
         let throughput = self.per_second(self.received) / f64::from(1 << 20);
         writeln!(f, "  MiB each way {mebibytes:>14.1}  {throughput:>12.1}/s")?;
-        let opened = self.per_second(self.opened);
-        writeln!(
-            f,
-            "  connections  {:>14}  {:>12}/s",
-            grouped(self.opened),
-            grouped(opened as u64)
-        )?;
+        write!(f, "  connections  {:>14}", grouped(self.opened))?;
+        // Otherwise nearly all were made before the start.
+        if self.per_connection.is_some() {
+            write!(f, "  {:>12}/s", grouped(self.per_second(self.opened) as u64))?;
+        }
+        writeln!(f)?;
         writeln!(f, "  errors       {:>14}", grouped(self.failed()))?;
         let further = [
             (
