@@ -44,6 +44,25 @@ pub(crate) struct Run {
     pub(crate) view: View,
 }
 
+impl Run {
+    fn new(options: &Options, target: Target) -> Self {
+        Self {
+            target,
+            pattern: Rc::new(Pattern::new(options.size)),
+            size: options.size,
+            pipeline: options.pipeline,
+            window: options.window(),
+            per_connection: options.per_connection.unwrap_or(usize::MAX),
+            timeout: options.timeout,
+            ramp: Ramp::new(options.ramp),
+            pace: Cell::new(None),
+            stopped: Cell::new(false),
+            tally: Tally::new(),
+            view: View::new(options.duration),
+        }
+    }
+}
+
 /// What the run waits for.
 enum News {
     Interrupt,
@@ -68,27 +87,8 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
     raise_limit();
     let (target, first) = Target::find(&options.address, options.timeout)
         .map_err(|error| unreachable(options, error))?;
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let interrupts = news.clone();
-    evy::spawn_n(
-        move || {
-            while signals.wait().is_ok() && interrupts.send(News::Interrupt).is_ok() {}
-        },
-    );
-    let run = Rc::new(Run {
-        target,
-        pattern: Rc::new(Pattern::new(options.size)),
-        size: options.size,
-        pipeline: options.pipeline,
-        window: options.window(),
-        per_connection: options.per_connection.unwrap_or(usize::MAX),
-        timeout: options.timeout,
-        ramp: Ramp::new(options.ramp),
-        pace: Cell::new(None),
-        stopped: Cell::new(false),
-        tally: Tally::new(),
-        view: View::new(options.duration),
-    });
+    tell_interrupts(Signals::new([SIGINT, SIGTERM])?, news.clone());
+    let run = Rc::new(Run::new(options, target));
     add(&run.tally.opened, 1);
     let start = Rc::new(Event::new());
     let workers = spawn_clients(&run, options.connections, first, &start, news);
@@ -121,6 +121,10 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
 fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+fn tell_interrupts(mut signals: Signals, news: Sender<News>) {
+    evy::spawn_n(move || while signals.wait().is_ok() && news.send(News::Interrupt).is_ok() {});
 }
 
 fn unreachable(options: &Options, error: io::Error) -> io::Error {
