@@ -1,0 +1,58 @@
+//! What can go wrong with a connection.
+
+use std::{fmt, io};
+
+/// Why a connection ended before its time, or was never made.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Connect(io::Error),
+    Read(io::Error),
+    Write(io::Error),
+    /// The server closed it, with requests unanswered.
+    Closed,
+    /// For the timeout, no byte of an answer.
+    TimedOut,
+    Corrupt {
+        /// Which byte of the answer, from 0.
+        at: usize,
+        came: u8,
+        expected: u8,
+    },
+    /// More came than was sent.
+    Surplus,
+}
+
+/// The failures by name, in the order of the report.
+pub(crate) const KINDS: [&str; 7] =
+    ["connect", "read", "write", "closed", "timeout", "corrupt", "surplus"];
+
+impl Failure {
+    /// Its index in [`KINDS`].
+    pub(crate) fn kind(&self) -> usize {
+        match self {
+            Self::Connect(_) => 0,
+            Self::Read(_) => 1,
+            Self::Write(_) => 2,
+            Self::Closed => 3,
+            Self::TimedOut => 4,
+            Self::Corrupt { .. } => 5,
+            Self::Surplus => 6,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Read(error) => write!(f, "cannot read: {error}"),
+            Self::Write(error) => write!(f, "cannot write: {error}"),
+            Self::Closed => f.write_str("the server closed the connection"),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Corrupt { at, came, expected } => {
+                write!(f, "byte {at} of an answer is {came:#04x} and not {expected:#04x}")
+            }
+            Self::Surplus => f.write_str("more bytes came back than were sent"),
+        }
+    }
+}

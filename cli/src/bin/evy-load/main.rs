@@ -1,0 +1,59 @@
+//! A load generator for echo servers: how many requests a second, how late the answers are, and
+//! whether every byte comes back. It runs on evy itself, with a green thread for each connection.
+//!
+//! ```text
+//! cargo run --release --bin evy-load -- 127.0.0.1:6000 --connections 100 --duration 10
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod connection;
+mod failure;
+mod json;
+mod options;
+mod pace;
+mod pattern;
+mod pump;
+mod ramp;
+mod report;
+mod run;
+mod tally;
+mod view;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::options::Options;
+use crate::report::Report;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match load(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("evy-load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `false` when anything went wrong with any request.
+fn load(options: &Options) -> io::Result<bool> {
+    let report: Report = run::run(options)?;
+    let mut output = io::stdout().lock();
+    if options.json {
+        writeln!(output, "{}", json::of(&report))?;
+    } else {
+        write!(output, "{report}")?;
+    }
+    output.flush()?;
+    if let Some(verdict) = report.verdict() {
+        eprintln!("evy-load: {verdict}");
+        return Ok(false);
+    }
+    Ok(true)
+}

@@ -1,0 +1,152 @@
+//! What the command line says.
+
+use std::time::Duration;
+
+use clap::Parser;
+
+/// The longest `--duration`: what is longer is a slip of the finger.
+const LONGEST_SECONDS: f64 = 1e9;
+const LARGEST_SIZE: usize = 1 << 30;
+
+/// Load generator for echo servers: sends requests, checks every byte of the answers, and says how
+/// many a second there were and how long they took. Exit code 1 when an answer was wrong or missing.
+///
+/// Without --rate a connection sends its next request when an answer has come (as fast as the server
+/// allows). With --rate requests are sent by the clock, and an answer's latency counts from the time at
+/// which its request was to be sent, so that a server that stalls cannot hide it.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  evy-load 127.0.0.1:6000                            50 connections for 10 seconds
+  evy-load 127.0.0.1:6000 --rate 20k --duration 60   20,000 requests a second for a minute
+  evy-load 127.0.0.1:6000 --per-connection 1         a connection for every request
+  evy-load 127.0.0.1:6000 --size 1M --pipeline 4     throughput
+
+SIGINT (Ctrl-C) ends it early, with the figures so far."
+)]
+pub(crate) struct Options {
+    /// The echo server, as IP:PORT or HOST:PORT
+    #[arg(value_name = "ADDR")]
+    pub(crate) address: String,
+
+    /// Connections that are open at once
+    #[arg(long, short, value_name = "N", default_value = "50", value_parser = count)]
+    pub(crate) connections: usize,
+
+    /// Bytes of a request; k and M mean KiB and MiB
+    #[arg(long, short, value_name = "BYTES", default_value = "64", value_parser = size)]
+    pub(crate) size: usize,
+
+    /// Requests that a connection sends ahead of the answers
+    #[arg(long, short, value_name = "N", default_value = "1", value_parser = count)]
+    pub(crate) pipeline: usize,
+
+    /// Connect anew after so many requests [default: keep the connection]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) per_connection: Option<usize>,
+
+    /// Seconds that it sends for, counted from when all connections are open
+    #[arg(long, short, value_name = "SECS", default_value = "10", value_parser = seconds)]
+    pub(crate) duration: Duration,
+
+    /// Requests a second, of all connections together; k means thousands [default: as many as possible]
+    #[arg(long, short, value_name = "N/s", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+
+    /// Connections that are opened a second, at the start and after failures
+    #[arg(long, value_name = "N/s", default_value = "2000", value_parser = rate)]
+    pub(crate) ramp: f64,
+
+    /// Seconds to wait for a connection, or for the next byte of an answer, before it is an error
+    #[arg(long, short, value_name = "SECS", default_value = "10", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+
+    /// Print the figures as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Options {
+    /// The most bytes that a connection can be waiting for.
+    pub(crate) fn window(&self) -> usize {
+        self.size.saturating_mul(self.pipeline)
+    }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it has to be 1 at least".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1 << 10),
+        None => text.strip_suffix('M').map_or((text, 1), |digits| (digits, 1 << 20)),
+    };
+    let bytes = count(digits)?.saturating_mul(unit);
+    if bytes <= LARGEST_SIZE { Ok(bytes) } else { Err("it can be 1024M at most".to_owned()) }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = positive(text.strip_suffix('s').unwrap_or(text))?;
+    // A nanosecond less is nothing to wait for.
+    if (1e-9..=LONGEST_SECONDS).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("it has to be between a nanosecond and 1,000,000,000 seconds".to_owned())
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    let rate = match number.strip_suffix(['k', 'K']) {
+        Some(thousands) => positive(thousands)? * 1e3,
+        None => positive(number)?,
+    };
+    // Less than one in eleven days, or more than one in a nanosecond, makes no sense and no Duration.
+    if (1e-6..=1e9).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err("it has to be between 0.000001 and 1,000,000,000 a second".to_owned())
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 => Ok(number),
+        Ok(_) => Err("it has to be more than 0".to_owned()),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_rates_and_seconds_take_their_units() {
+        assert_eq!(size("64"), Ok(64));
+        assert_eq!(size("4k"), Ok(4096));
+        assert_eq!(size("1M"), Ok(1 << 20));
+        assert_eq!(rate("100"), Ok(100.0));
+        assert_eq!(rate("1.5k/s"), Ok(1500.0));
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(seconds("2s"), Ok(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in ["", "0", "-1", "x", "k", "99999999999999999999"] {
+            assert!(size(text).is_err() && count(text).is_err(), "{text}");
+        }
+        for text in ["", "0", "-1", "NaN", "inf", "x"] {
+            assert!(seconds(text).is_err() && rate(text).is_err(), "{text}");
+        }
+    }
+}

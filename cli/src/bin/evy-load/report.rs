@@ -1,0 +1,248 @@
+//! The figures of a run, and how people read them.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::failure::KINDS;
+use crate::options::Options;
+use crate::run::Run;
+
+/// The quantiles of the table, with their names there and in JSON.
+pub(crate) const QUANTILES: [(f64, &str, &str); 6] = [
+    (0.5, "50%", "p50"),
+    (0.75, "75%", "p75"),
+    (0.9, "90%", "p90"),
+    (0.99, "99%", "p99"),
+    (0.999, "99.9%", "p99_9"),
+    (0.9999, "99.99%", "p99_99"),
+];
+/// The widest bar of the histogram.
+const BAR: f64 = 40.0;
+/// The upper end of the histogram's first row; each next one is twice that.
+const FIRST_ROW: Duration = Duration::from_micros(1);
+
+/// Requests that were due so shortly before the stop may be unsent without anybody's fault.
+const SLACK: Duration = Duration::from_millis(10);
+
+/// What a run has found out.
+pub(crate) struct Report {
+    pub(crate) address: String,
+    pub(crate) connections: usize,
+    pub(crate) size: usize,
+    pub(crate) pipeline: usize,
+    pub(crate) per_connection: Option<usize>,
+    pub(crate) rate: Option<f64>,
+    /// From the start to the stop, or to the last answer if that came later.
+    pub(crate) seconds: f64,
+    /// Ended by a signal.
+    pub(crate) interrupted: bool,
+    /// Requests that were sent.
+    pub(crate) sent: u64,
+    pub(crate) answered: u64,
+    /// Requests that were sent, and failed.
+    pub(crate) lost: u64,
+    /// Requests in flight when it was interrupted.
+    pub(crate) unfinished: usize,
+    /// Requests that the rate had asked for, and that were not sent.
+    pub(crate) unsent: u64,
+    /// Bytes that came back and were right.
+    pub(crate) received: u64,
+    pub(crate) opened: u64,
+    pub(crate) closed_idle: u64,
+    /// By kind, as in [`KINDS`].
+    pub(crate) failures: [u64; KINDS.len()],
+    /// The first failures.
+    pub(crate) told: Vec<String>,
+    /// In nanoseconds.
+    pub(crate) latencies: Histogram<u64>,
+}
+
+impl Report {
+    pub(crate) fn new(
+        options: &Options,
+        run: &Run,
+        begin: Instant,
+        stop: Instant,
+        interrupted: bool,
+        unfinished: usize,
+    ) -> Self {
+        let tally = &run.tally;
+        let end = tally.last_answer.get().map_or(stop, |last| last.max(stop));
+        let asked_for = run.pace.get().map_or(0, |pace| pace.due_by(stop - SLACK));
+        Self {
+            address: options.address.clone(),
+            connections: options.connections,
+            size: options.size,
+            pipeline: options.pipeline,
+            per_connection: options.per_connection,
+            rate: options.rate,
+            seconds: (end - begin).as_secs_f64(),
+            interrupted,
+            sent: tally.sent.get(),
+            answered: tally.answered.get(),
+            lost: tally.lost.get(),
+            unfinished,
+            unsent: asked_for.saturating_sub(tally.sent.get()),
+            received: tally.received.get(),
+            opened: tally.opened.get(),
+            closed_idle: tally.closed_idle.get(),
+            failures: std::array::from_fn(|kind| tally.failures[kind].get()),
+            told: tally.told.borrow().clone(),
+            latencies: tally.latencies.borrow().clone(),
+        }
+    }
+
+    /// Failures of all kinds.
+    pub(crate) fn failed(&self) -> u64 {
+        self.failures.iter().sum()
+    }
+
+    /// The kinds of failures that there were.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        KINDS.into_iter().zip(self.failures).filter(|(_, count)| *count > 0)
+    }
+
+    pub(crate) fn per_second(&self, count: u64) -> f64 {
+        if self.seconds > 0.0 { count as f64 / self.seconds } else { 0.0 }
+    }
+
+    /// What has gone wrong, in a line; `None` if nothing has.
+    pub(crate) fn verdict(&self) -> Option<String> {
+        if self.failed() == 0 {
+            return None;
+        }
+        let kinds: Vec<_> =
+            self.failures().map(|(kind, count)| format!("{} {kind}", grouped(count))).collect();
+        let errors = counted(self.failed(), "error");
+        let requests = counted(self.lost, "request");
+        Some(format!("{errors} ({}); {requests} lost", kinds.join(", ")))
+    }
+
+    /// Rows of the histogram: the upper end in nanoseconds, and how many latencies there were up to it
+    /// and above the row before. From the first row with any to the last.
+    pub(crate) fn rows(&self) -> Vec<(u64, u64)> {
+        let first = FIRST_ROW.as_nanos() as u64;
+        let mut rows: Vec<_> = self
+            .latencies
+            .iter_log(first, 2.0)
+            .map(|row| (row.value_iterated_to() + 1, row.count_since_last_iteration()))
+            .skip_while(|(_, count)| *count == 0)
+            .collect();
+        while rows.last().is_some_and(|(_, count)| *count == 0) {
+            rows.pop();
+        }
+        rows
+    }
+
+    fn write_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = if self.rate.is_some() { "when its request was due" } else { "its request" };
+        writeln!(f, "\nlatency of an answer, from {from}")?;
+        writeln!(f, "  {:>8} {:>10}", "min", time(self.latencies.min()))?;
+        writeln!(f, "  {:>8} {:>10}", "mean", time(self.latencies.mean() as u64))?;
+        for (quantile, name, _) in QUANTILES {
+            writeln!(f, "  {name:>8} {:>10}", time(self.latencies.value_at_quantile(quantile)))?;
+        }
+        writeln!(f, "  {:>8} {:>10}", "max", time(self.latencies.max()))?;
+        writeln!(f)?;
+        let rows = self.rows();
+        let most = rows.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1);
+        for (end, count) in rows {
+            let share = count as f64 / self.latencies.len() as f64 * 100.0;
+            let bar = "#".repeat((count as f64 / most as f64 * BAR).ceil() as usize);
+            let row = format!("  up to {:>8} {share:>6.2}% {bar}", time(end));
+            writeln!(f, "{}", row.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ended = if self.interrupted { ", interrupted" } else { "" };
+        writeln!(
+            f,
+            "{}: {}, {}, pipeline {}, {:.2} s{ended}",
+            self.address,
+            counted(self.connections as u64, "connection"),
+            counted(self.size as u64, "byte"),
+            self.pipeline,
+            self.seconds,
+        )?;
+        let rate = self.per_second(self.answered);
+        writeln!(
+            f,
+            "  requests     {:>14}  {:>12}/s",
+            grouped(self.answered),
+            grouped(rate as u64)
+        )?;
+        let mebibytes = self.received as f64 / f64::from(1 << 20);
+        let throughput = self.per_second(self.received) / f64::from(1 << 20);
+        writeln!(f, "  MiB each way {mebibytes:>14.1}  {throughput:>12.1}/s")?;
+        write!(f, "  connections  {:>14}", grouped(self.opened))?;
+        // Otherwise nearly all were made before the start.
+        if self.per_connection.is_some() {
+            write!(f, "  {:>12}/s", grouped(self.per_second(self.opened) as u64))?;
+        }
+        writeln!(f)?;
+        writeln!(f, "  errors       {:>14}", grouped(self.failed()))?;
+        let further = [
+            (
+                "closed idle",
+                self.closed_idle,
+                "connections that the server closed between requests",
+            ),
+            ("unfinished", self.unfinished as u64, "requests in flight at the interrupt"),
+            ("not sent", self.unsent, "requests that the rate asked for: the server is too slow"),
+        ];
+        for (name, count, meaning) in further.into_iter().filter(|(_, count, _)| *count > 0) {
+            writeln!(f, "  {name:<12} {:>14}  {meaning}", grouped(count))?;
+        }
+        if self.latencies.is_empty() { Ok(()) } else { self.write_latencies(f) }
+    }
+}
+
+/// A number with its noun.
+fn counted(count: u64, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", grouped(count))
+}
+
+/// A number with its digits in groups of three.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (n, digit) in digits.char_indices() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Nanoseconds, in the unit that fits.
+pub(crate) fn time(nanoseconds: u64) -> String {
+    let number = nanoseconds as f64;
+    match nanoseconds {
+        0..1_000 => format!("{nanoseconds} ns"),
+        1_000..1_000_000 => format!("{:.1} µs", number / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", number / 1e6),
+        1_000_000_000.. => format!("{:.2} s", number / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_times_have_units() {
+        assert_eq!(["0", "999", "1,000", "1,234,567"], [0, 999, 1000, 1_234_567].map(grouped)[..]);
+        assert_eq!(time(999), "999 ns");
+        assert_eq!(time(1_500), "1.5 µs");
+        assert_eq!(time(2_500_000), "2.5 ms");
+        assert_eq!(time(3_000_000_000), "3.00 s");
+    }
+}

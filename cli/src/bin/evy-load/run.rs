@@ -1,0 +1,195 @@
+//! A run: opens the connections, starts the clock, and brings everything to its end.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use evy::GreenThread;
+use evy::signal::{SIGINT, SIGTERM, Signals};
+use evy::sync::{Event, Receiver, RecvTimeoutError, Sender, WaitGroup, unbounded};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::client::Client;
+use crate::connection::{Connection, Target};
+use crate::options::Options;
+use crate::pace::Pace;
+use crate::pattern::Pattern;
+use crate::ramp::Ramp;
+use crate::report::Report;
+use crate::tally::{Tally, add};
+use crate::view::View;
+
+/// How long answers may still come after an interrupt.
+const GRACE: Duration = Duration::from_secs(1);
+/// By when clients have ended by themselves, beyond their timeout.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// What all clients share.
+pub(crate) struct Run {
+    pub(crate) target: Target,
+    pub(crate) pattern: Rc<Pattern>,
+    pub(crate) size: usize,
+    pub(crate) pipeline: usize,
+    pub(crate) window: usize,
+    /// Requests on one connection.
+    pub(crate) per_connection: usize,
+    pub(crate) timeout: Duration,
+    pub(crate) ramp: Ramp,
+    /// With a rate, from the start on.
+    pub(crate) pace: Cell<Option<Pace>>,
+    /// No request is sent any more.
+    pub(crate) stopped: Cell<bool>,
+    pub(crate) tally: Tally,
+    pub(crate) view: View,
+}
+
+impl Run {
+    fn new(options: &Options, target: Target) -> Self {
+        Self {
+            target,
+            pattern: Rc::new(Pattern::new(options.size)),
+            size: options.size,
+            pipeline: options.pipeline,
+            window: options.window(),
+            per_connection: options.per_connection.unwrap_or(usize::MAX),
+            timeout: options.timeout,
+            ramp: Ramp::new(options.ramp),
+            pace: Cell::new(None),
+            stopped: Cell::new(false),
+            tally: Tally::new(),
+            view: View::new(options.duration),
+        }
+    }
+}
+
+/// What the run waits for.
+enum News {
+    Interrupt,
+    /// Every client has its first connection, or has failed to get it.
+    Opened,
+    /// Every client has ended.
+    Ended,
+}
+
+struct Worker {
+    thread: GreenThread<()>,
+    in_flight: Rc<Cell<usize>>,
+}
+
+/// Runs the load that `options` ask for.
+///
+/// # Errors
+///
+/// When the server cannot be reached at all.
+pub(crate) fn run(options: &Options) -> io::Result<Report> {
+    let (news, inbox) = unbounded();
+    raise_limit();
+    let (target, first) = Target::find(&options.address, options.timeout)
+        .map_err(|error| unreachable(options, error))?;
+    tell_interrupts(Signals::new([SIGINT, SIGTERM])?, news.clone());
+    let run = Rc::new(Run::new(options, target));
+    add(&run.tally.opened, 1);
+    let start = Rc::new(Event::new());
+    let workers = spawn_clients(&run, options.connections, first, &start, news);
+    let view = show(&run, {
+        let connections = options.connections;
+        move |run| run.view.opening(&run.tally, connections)
+    });
+    let opened = inbox.recv();
+    view.kill();
+    let begin = Instant::now();
+    run.pace.set(options.rate.map(|rate| Pace::new(begin, options.connections, rate)));
+    let mut interrupted = !matches!(opened, Ok(News::Opened));
+    if !interrupted {
+        let _ = start.send(());
+        let view = show(&run, move |run| run.view.running(&run.tally, begin));
+        // Nobody ends before the stop: what comes is an interrupt.
+        interrupted = inbox.recv_timeout(options.duration).is_ok();
+        view.kill();
+    }
+    let stop = Instant::now();
+    run.stopped.set(true);
+    let unfinished =
+        wind_up(&workers, &inbox, if interrupted { GRACE } else { run.timeout + MARGIN });
+    run.view.clear();
+    Ok(Report::new(options, &run, begin, stop, interrupted, unfinished))
+}
+
+/// Takes all the descriptors that the system lets this process have: every connection is one. Where
+/// they are too few, the connections say so.
+fn raise_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+fn tell_interrupts(mut signals: Signals, news: Sender<News>) {
+    evy::spawn_n(move || while signals.wait().is_ok() && news.send(News::Interrupt).is_ok() {});
+}
+
+fn unreachable(options: &Options, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot connect to {}: {error}", options.address))
+}
+
+fn show(run: &Rc<Run>, shown: impl FnOnce(&Run) + 'static) -> GreenThread<()> {
+    let run = Rc::clone(run);
+    evy::spawn(move || shown(&run))
+}
+
+/// Spawns the clients; each opens its first connection, and waits for the start.
+fn spawn_clients(
+    run: &Rc<Run>,
+    clients: usize,
+    first: Connection,
+    start: &Rc<Event<()>>,
+    news: Sender<News>,
+) -> Vec<Worker> {
+    let (opening, living) = (WaitGroup::new(), WaitGroup::new());
+    let mut first = Some(first);
+    let spawn = |number| {
+        let in_flight = Rc::new(Cell::new(0));
+        let client = Client::new(Rc::clone(run), number, Rc::clone(&in_flight));
+        let (start, first) = (Rc::clone(start), first.take());
+        let (opening, living) = (opening.clone(), living.clone());
+        let thread = evy::spawn(move || {
+            let _living = living;
+            let connection = client.open(first);
+            drop(opening);
+            start.wait();
+            client.work(connection);
+        });
+        Worker { thread, in_flight }
+    };
+    let workers = (0..clients).map(spawn).collect();
+    evy::spawn_n(move || {
+        opening.wait();
+        let _ = news.send(News::Opened);
+        living.wait();
+        let _ = news.send(News::Ended);
+    });
+    workers
+}
+
+/// Ends the clients with nothing in flight at once, and the others when their answers have come, or
+/// after `grace`, or at an interrupt. How many requests were then still in flight.
+fn wind_up(workers: &[Worker], inbox: &Receiver<News>, grace: Duration) -> usize {
+    for idle in workers.iter().filter(|worker| worker.in_flight.get() == 0) {
+        idle.thread.kill();
+    }
+    let end = Instant::now() + grace;
+    loop {
+        match inbox.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(News::Opened) => {}
+            Ok(News::Ended) => return 0,
+            Ok(News::Interrupt)
+            | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                break;
+            }
+        }
+    }
+    let unfinished = workers.iter().map(|worker| worker.in_flight.get()).sum();
+    for worker in workers {
+        worker.thread.kill();
+    }
+    unfinished
+}
