@@ -121,7 +121,7 @@ fn it_echoes_to_many_clients_at_once_and_returns_every_byte_after_a_half_close()
 #[test]
 fn sigterm_and_sigint_end_it_with_success_while_clients_are_connected() {
     for signal in [libc::SIGTERM, libc::SIGINT] {
-        let server = Server::start(&[]);
+        let server = Server::start(&["--grace", "0.5"]);
         let mut client = server.connect();
         round_trip(&mut client, b"x");
         server.signal(signal);
@@ -239,7 +239,7 @@ fn fault_45_a_killed_server_can_be_started_again_on_its_port_at_once() {
 
 #[test]
 fn on_several_cores_it_echoes_on_each_of_them_and_a_signal_ends_it() {
-    let server = Server::start(&["--cores", "2"]);
+    let server = Server::start(&["--cores", "2", "--grace", "0.5"]);
     let names: Vec<String> = std::fs::read_dir(format!("/proc/{}/task", server.child.id()))
         .unwrap()
         .map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap())
