@@ -80,6 +80,31 @@ fn help_names_every_option() {
     assert_eq!(run(&["--max-clients", "0"]).status.code(), Some(2));
 }
 
+/// The options that the help has at the start of a line.
+fn options(help: &str) -> Vec<&str> {
+    let words = help.lines().flat_map(|line| {
+        let line = line.trim_start();
+        let words = line.split([' ', ',']).filter(|word| !word.is_empty());
+        words.take_while(|word| word.starts_with('-'))
+    });
+    words.collect()
+}
+
+#[test]
+fn the_man_page_has_every_option_of_the_help() {
+    let page = include_str!("../../man/evy-echo.1").replace('\\', "");
+    let output = run(&["--help"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let options = options(&text);
+    assert!(options.contains(&"--max-clients") && options.len() >= 12, "{options:?}");
+    for option in options {
+        let is_described = page.lines().any(|line| {
+            line.starts_with(".B") && line.split([' ', '~', '"']).any(|word| word == option)
+        });
+        assert!(is_described, "the man page does not describe {option}");
+    }
+}
+
 #[test]
 fn at_the_limit_of_clients_the_next_one_waits_until_one_leaves() {
     let server = Server::start(&["--max-clients", "2"]);

@@ -4,8 +4,11 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
+#[cfg(target_os = "linux")]
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+#[cfg(target_os = "linux")]
+use std::os::unix::net::SocketAddr;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, id};
@@ -168,6 +171,7 @@ fn it_echoes_on_a_unix_socket_and_removes_it_in_the_end() {
     assert!(!fs::exists(&path).unwrap());
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn it_echoes_on_an_abstract_unix_socket() {
     let name = format!("evy-echo-test-{}", id());

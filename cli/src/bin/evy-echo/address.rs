@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
+#[cfg(target_os = "linux")]
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;
 use std::str::FromStr;
@@ -53,14 +54,21 @@ impl fmt::Display for Address {
 
 /// The address of a Unix socket as the system takes it.
 pub(crate) fn unix_address(path: &str) -> io::Result<SocketAddr> {
-    match path.strip_prefix('@') {
-        Some(name) => SocketAddr::from_abstract_name(name),
-        None => SocketAddr::from_pathname(path),
+    #[cfg(target_os = "linux")]
+    if let Some(name) = path.strip_prefix('@') {
+        return SocketAddr::from_abstract_name(name);
     }
+    SocketAddr::from_pathname(path)
+}
+
+/// Whether the address is a file. A server that ends has to remove it.
+pub(crate) fn is_file(path: &str) -> bool {
+    !(cfg!(target_os = "linux") && path.starts_with('@'))
 }
 
 /// As it is written after `unix:`; empty for a client, which has no name.
 pub(crate) fn unix_name(address: &SocketAddr) -> String {
+    #[cfg(target_os = "linux")]
     if let Some(name) = address.as_abstract_name() {
         return format!("@{}", String::from_utf8_lossy(name));
     }

@@ -12,7 +12,7 @@ use evy::cores::SharedAddress;
 use evy::net::listeners_from_env;
 use evy::net::{Inherited, InheritedSocket, TcpListener, UdpSocket, UnixListener};
 
-use crate::address::{Address, unix_address, unix_name};
+use crate::address::{Address, is_file, unix_address, unix_name};
 
 /// How a TCP socket speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Sockets {
             Address::Udp(address) => Opened::Udp(UdpSocket::bind(address.as_str())?.into_std()),
             Address::Unix(path) => {
                 let listener = bind_unix(path)?;
-                if !path.starts_with('@') {
+                if is_file(path) {
                     self.files.push(PathBuf::from(path));
                 }
                 Opened::Unix(listener)
