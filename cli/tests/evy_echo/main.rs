@@ -1,106 +1,15 @@
 //! The bundled echo server as people run it: started as a program, talked to over TCP, ended by
 //! signals.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+mod options;
+mod server;
+mod stop;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A running server; killed when dropped.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start(args: &[&str]) -> Self {
-        Self::start_limited(args, None)
-    }
-
-    /// With at most so many descriptors.
-    fn start_limited(args: &[&str], descriptors: Option<u64>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evy-echo"));
-        command.arg("127.0.0.1:0").args(args).stdout(Stdio::piped()).stderr(Stdio::null());
-        if let Some(limit) = descriptors {
-            let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
-            // SAFETY: setrlimit is async-signal-safe, and the struct is moved into the closure.
-            unsafe {
-                command.pre_exec(move || {
-                    libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-                    Ok(())
-                });
-            }
-        }
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on ").expect("its first line");
-        Self { address: address.parse().unwrap(), child }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
-    }
-
-    fn signal(&self, signal: libc::c_int) {
-        // SAFETY: the child is ours and not yet waited for, so the id is still its own.
-        assert_eq!(unsafe { libc::kill(self.child.id() as libc::pid_t, signal) }, 0);
-    }
-
-    fn wait(mut self) -> ExitStatus {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(start.elapsed() < PATIENCE, "the server does not end");
-            pause();
-        }
-    }
-
-    /// Seconds of CPU that it has used.
-    fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/schedstat", self.child.id())).unwrap();
-        stat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Between two looks at something that takes its time.
-fn pause() {
-    #[expect(clippy::disallowed_methods, reason = "this program has no green threads")]
-    std::thread::sleep(Duration::from_millis(10));
-}
-
-fn round_trip(stream: &mut TcpStream, bytes: &[u8]) {
-    stream.write_all(bytes).unwrap();
-    let mut back = vec![0; bytes.len()];
-    stream.read_exact(&mut back).unwrap();
-    assert_eq!(back, bytes);
-}
-
-fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_evy-echo")).args(args).output().unwrap()
-}
-
-/// Fails as the programs promise: exit code 1 and one line on stderr.
-fn assert_one_line_error(output: &Output, expected: &str) {
-    assert_eq!(output.status.code(), Some(1));
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.starts_with("evy-echo: cannot listen on") && text.contains(expected), "{text}");
-}
+use server::{PATIENCE, Server, assert_one_line_error, command, pause, round_trip, run};
 
 #[test]
 fn it_echoes_to_many_clients_at_once_and_returns_every_byte_after_a_half_close() {
@@ -121,7 +30,7 @@ fn it_echoes_to_many_clients_at_once_and_returns_every_byte_after_a_half_close()
 #[test]
 fn sigterm_and_sigint_end_it_with_success_while_clients_are_connected() {
     for signal in [libc::SIGTERM, libc::SIGINT] {
-        let server = Server::start(&[]);
+        let server = Server::start(&["--grace", "0.5"]);
         let mut client = server.connect();
         round_trip(&mut client, b"x");
         server.signal(signal);
@@ -133,6 +42,7 @@ fn sigterm_and_sigint_end_it_with_success_while_clients_are_connected() {
 fn an_address_in_use_is_a_one_line_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let output = run(&[&taken.local_addr().unwrap().to_string()]);
+    assert_one_line_error(&output, "cannot listen on 127.0.0.1:");
     assert_one_line_error(&output, "in use");
 }
 
@@ -140,7 +50,7 @@ fn an_address_in_use_is_a_one_line_error() {
 fn a_malformed_address_is_a_one_line_error() {
     assert_one_line_error(&run(&["127.0.0.1"]), "HOST:PORT");
     assert_one_line_error(&run(&["127.0.0.1:99999"]), "port");
-    assert_one_line_error(&run(&["192.0.2.1:1"]), "");
+    assert_one_line_error(&run(&["192.0.2.1:1"]), "cannot listen on 192.0.2.1:1: ");
 }
 
 #[test]
@@ -148,8 +58,51 @@ fn help_names_every_option() {
     let output = run(&["--help"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    assert!(text.contains("--max-clients") && text.contains("127.0.0.1:6000"), "{text}");
+    for option in [
+        "ADDR",
+        "--cores",
+        "--max-clients",
+        "--idle-timeout",
+        "--tls-cert",
+        "--tls-key",
+        "--stats",
+        "--grace",
+        "--log",
+        "tls:",
+        "udp:",
+        "unix:",
+        "127.0.0.1:6000",
+        "LISTEN_FDS",
+        "SIGTERM",
+    ] {
+        assert!(text.contains(option), "{option} is not in: {text}");
+    }
     assert_eq!(run(&["--max-clients", "0"]).status.code(), Some(2));
+}
+
+/// The options that the help has at the start of a line.
+fn options(help: &str) -> Vec<&str> {
+    let words = help.lines().flat_map(|line| {
+        let line = line.trim_start();
+        let words = line.split([' ', ',']).filter(|word| !word.is_empty());
+        words.take_while(|word| word.starts_with('-'))
+    });
+    words.collect()
+}
+
+#[test]
+fn the_man_page_has_every_option_of_the_help() {
+    let page = include_str!("../../man/evy-echo.1").replace('\\', "");
+    let output = run(&["--help"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let options = options(&text);
+    assert!(options.contains(&"--max-clients") && options.len() >= 12, "{options:?}");
+    for option in options {
+        let is_described = page.lines().any(|line| {
+            line.starts_with(".B") && line.split([' ', '~', '"']).any(|word| word == option)
+        });
+        assert!(is_described, "the man page does not describe {option}");
+    }
 }
 
 #[test]
@@ -220,27 +173,20 @@ fn fault_09_out_of_descriptors_it_serves_those_who_are_there_and_goes_on_later()
 #[test]
 fn fault_45_a_killed_server_can_be_started_again_on_its_port_at_once() {
     let server = Server::start(&[]);
-    let address = server.address.to_string();
+    let address = server.addresses[0].clone();
     let mut client = server.connect();
     round_trip(&mut client, b"x");
     server.signal(libc::SIGKILL);
     server.wait();
-    let mut again = Command::new(env!("CARGO_BIN_EXE_evy-echo"))
-        .arg(&address)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(again.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let _ = again.kill();
-    let _ = again.wait();
-    assert_eq!(line.trim_end(), format!("listening on {address}"));
+    let again = Server::spawn(command(&[&address]), 1);
+    assert_eq!(again.addresses, [address]);
+    round_trip(&mut again.connect(), b"x");
 }
 
 #[test]
 fn on_several_cores_it_echoes_on_each_of_them_and_a_signal_ends_it() {
-    let server = Server::start(&["--cores", "2"]);
-    let names: Vec<String> = std::fs::read_dir(format!("/proc/{}/task", server.child.id()))
+    let server = Server::start(&["--cores", "2", "--grace", "0.5"]);
+    let names: Vec<String> = std::fs::read_dir(format!("/proc/{}/task", server.id()))
         .unwrap()
         .map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap())
         .collect();
