@@ -6,10 +6,9 @@
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
 
-use evy::net::{TcpStream, UdpSocket, UnixStream};
+use evy::net::{TcpStream, UnixStream};
 use evy::tls::TlsStream;
 
-use crate::stats::Tally;
 use crate::visit::Visit;
 
 /// The buffer on the stack: a byte more than a size of message that is popular, so that those do not
@@ -17,12 +16,6 @@ use crate::visit::Visit;
 const SMALL: usize = 513;
 
 const BIG: usize = 64 * 1024;
-
-/// Longest UDP datagram.
-const DATAGRAM: usize = 65_535;
-
-/// How often datagrams are answered that wait when the server is told to stop.
-const WAITING_AT_MOST: usize = 10_000;
 
 thread_local! {
     /// The hub's big buffer; empty while somebody has it.
@@ -88,7 +81,7 @@ where
     let (head, tail) = big.split_at_mut(start.len());
     head.copy_from_slice(start);
     let count = match stream.try_read(tail) {
-        Err(error) if is_passing(&error) => 0,
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
         result => result?,
     };
     visit.has_read(count);
@@ -123,52 +116,6 @@ fn echo_once(
     visit.has_read(count);
     write(stream, &buffer[..count], visit)?;
     Ok((count == buffer.len()).then_some(false))
-}
-
-/// Sends each datagram back to whom it came from, until the socket is closed.
-pub(crate) fn echo_datagrams(socket: &UdpSocket, tally: &Tally) -> io::Result<()> {
-    let mut buffer = vec![0; DATAGRAM];
-    loop {
-        match socket.recv_from(&mut buffer) {
-            Ok((count, peer)) => answer(socket, &buffer[..count], peer, tally),
-            Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(()),
-            // Of an earlier answer: the peer has gone. Or there is no memory for a moment.
-            Err(error) if is_passing(&error) || evy::is_shortage(&error) => {
-                evy::sleep(std::time::Duration::from_millis(5));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Answers what waits already.
-pub(crate) fn echo_waiting_datagrams(socket: &UdpSocket, tally: &Tally) {
-    let mut buffer = vec![0; DATAGRAM];
-    for _ in 0..WAITING_AT_MOST {
-        let Ok((count, peer)) = socket.try_recv_from(&mut buffer) else { return };
-        answer(socket, &buffer[..count], peer, tally);
-    }
-}
-
-/// A datagram that cannot be sent is lost, as any may be.
-fn answer(socket: &UdpSocket, bytes: &[u8], peer: std::net::SocketAddr, tally: &Tally) {
-    if socket.send_to(bytes, peer).is_ok() {
-        tally.echoed(bytes.len());
-    }
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    use ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted};
-    use ErrorKind::{NetworkUnreachable, WouldBlock};
-    matches!(
-        error.kind(),
-        WouldBlock
-            | Interrupted
-            | ConnectionRefused
-            | ConnectionReset
-            | HostUnreachable
-            | NetworkUnreachable
-    )
 }
 
 fn read<S>(stream: &S, buffer: &mut [u8]) -> io::Result<usize>

@@ -9,7 +9,7 @@
 //!   options ─► Sockets ─┬─► core 0: Services ─┬─ Server of the plain TCP listeners ─► echo
 //!                       │                     ├─ Server of the TLS listeners ───────► echo_tls
 //!                       │                     ├─ Server of the Unix listeners ──────► echo
-//!                       │                     └─ Datagrams, one a UDP socket
+//!                       │                     └─ UdpService: Datagrams, one a socket
 //!                       └─► core 1: Services …     each client is a Visit, counted in the core's Tally
 //!   Signals ─► a Notice for each core ─► Services::stop
 //! ```
@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod datagrams;
 mod echo;
 mod options;
 mod service;

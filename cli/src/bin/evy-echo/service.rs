@@ -12,9 +12,9 @@ use evy::net::{Listener, TcpListener, UdpSocket, UnixListener};
 use evy::tls::TlsAcceptor;
 use evy::{GreenThread, RunningServer, Server, ServerCounters, Stopped};
 
-use crate::echo::{echo, echo_datagrams, echo_tls, echo_waiting_datagrams};
+use crate::datagrams::Datagrams;
+use crate::echo::{echo, echo_tls};
 use crate::sockets::{Socket, Speech};
-use crate::stats::Tally;
 use crate::visit::{Guestbook, Visit};
 
 /// What is the same for all sockets of a core.
@@ -48,7 +48,7 @@ impl Services {
                 Socket::Tcp(listener, Speech::Plain) => plain.push(listener),
                 Socket::Tcp(listener, Speech::Tls) => tls.push(listener),
                 Socket::Unix(listener) => unix.push(listener),
-                Socket::Udp(socket) => services.push(Rc::new(Datagrams::start(socket, terms))),
+                Socket::Udp(socket) => services.push(Rc::new(UdpService::start(socket, terms))),
             }
         }
         services.extend(serve_tcp(plain, terms)?);
@@ -154,32 +154,30 @@ fn report(error: &io::Error) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// The echo of one UDP socket.
-struct Datagrams {
-    socket: Rc<UdpSocket>,
-    tally: Arc<Tally>,
+/// The echo of one UDP socket, at work.
+struct UdpService {
+    datagrams: Rc<Datagrams>,
     /// Until somebody waits for it.
     echo: Cell<Option<GreenThread<io::Result<()>>>>,
 }
 
-impl Datagrams {
+impl UdpService {
     fn start(socket: UdpSocket, terms: &Terms) -> Self {
-        let (socket, tally) = (Rc::new(socket), Arc::clone(&terms.book.tally));
-        let (echoed, counted) = (Rc::clone(&socket), Arc::clone(&tally));
-        let echo = evy::spawn(move || echo_datagrams(&echoed, &counted));
-        Self { socket, tally, echo: Cell::new(Some(echo)) }
+        let datagrams = Rc::new(Datagrams::new(socket, Arc::clone(&terms.book.tally)));
+        let echoed = Rc::clone(&datagrams);
+        let echo = evy::spawn(move || echoed.echo());
+        Self { datagrams, echo: Cell::new(Some(echo)) }
     }
 }
 
-impl Serving for Datagrams {
+impl Serving for UdpService {
     fn wait(&self) -> io::Result<()> {
         let Some(echo) = self.echo.take() else { return Ok(()) };
         echo.wait().map_err(|died| io::Error::other(died.to_string()))?
     }
 
-    fn stop(&self, _grace: Duration) -> Stopped {
-        echo_waiting_datagrams(&self.socket, &self.tally);
-        self.socket.close();
+    fn stop(&self, grace: Duration) -> Stopped {
+        self.datagrams.stop(grace);
         Stopped::default()
     }
 
