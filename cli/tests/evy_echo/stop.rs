@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -34,17 +34,27 @@ fn ask_until_the_end(mut stream: TcpStream, answered: &AtomicUsize) -> usize {
 fn fault_46_a_stop_under_load_loses_no_request_in_flight() {
     for cores in ["1", "2"] {
         let mut server = Server::start(&["--cores", cores]);
-        // Each has sent its request before the signal, and not read the answer yet.
-        let mut clients: Vec<_> = (0..100).map(|_| server.connect()).collect();
-        let request = [b'r'; 100_000];
-        clients.iter_mut().for_each(|client| round_trip(client, b"here"));
-        clients.iter_mut().for_each(|client| client.write_all(&request).unwrap());
+        let request: Arc<Vec<u8>> = Arc::new((0..12 << 20).map(|n: u32| (n / 999) as u8).collect());
+        let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        let writers: Vec<_> = clients
+            .iter()
+            .map(|client| {
+                let (mut client, request) = (client.try_clone().unwrap(), Arc::clone(&request));
+                std::thread::spawn(move || {
+                    client.write_all(&request).unwrap();
+                    client.shutdown(Shutdown::Write).unwrap();
+                })
+            })
+            .collect();
+        // The answer has begun, and is more than the sockets hold: the server cannot have sent it all.
+        clients.iter_mut().for_each(|client| client.read_exact(&mut [0]).unwrap());
         server.signal(libc::SIGTERM);
         for mut client in clients {
             let mut back = Vec::new();
             client.read_to_end(&mut back).unwrap();
-            assert!(back == request, "{} bytes of {}", back.len(), request.len());
+            assert!(back == request[1..], "{} bytes of {}", back.len() + 1, request.len());
         }
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
         assert_eq!(server.wait_here().code(), Some(0));
     }
 }
