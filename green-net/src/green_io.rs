@@ -12,6 +12,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+#[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+use std::task::{Context, Poll};
+
+#[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+use evy_runtime::io::Interest;
 use evy_runtime::io::{Attempt, Company, Direction, GreenFd};
 
 use crate::server::Handle;
@@ -118,12 +123,6 @@ impl GreenIo {
         });
     }
 
-    /// The descriptor, for futures.
-    #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
-    pub(crate) fn green_fd(&self) -> &GreenFd {
-        &self.fd
-    }
-
     /// Whether calls return `WouldBlock` where they would park.
     pub(crate) fn never_parks(&self) -> bool {
         self.never_parks.load(Relaxed)
@@ -203,6 +202,37 @@ impl GreenIo {
     ) -> io::Result<usize> {
         let served = self.served.as_ref();
         self.call(Direction::Write, |fd| Handle::after_write(served, send(fd)))
+    }
+
+    /// [`read_stream`](Self::read_stream) for a future.
+    #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+    #[inline]
+    pub(crate) fn poll_read_stream(
+        &self,
+        interest: &mut Interest,
+        context: &mut Context<'_>,
+        wanted: usize,
+        mut recv: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let served = self.served.as_ref();
+        let recv = |fd: BorrowedFd<'_>| Handle::after_read(served, recv(fd));
+        interest.poll_call_draining(context, &self.fd, Direction::Read, recv, |count| {
+            *count < wanted && !Handle::hides_the_end(served)
+        })
+    }
+
+    /// [`write`](Self::write) for a future.
+    #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+    #[inline]
+    pub(crate) fn poll_write(
+        &self,
+        interest: &mut Interest,
+        context: &mut Context<'_>,
+        mut send: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let served = self.served.as_ref();
+        let send = |fd: BorrowedFd<'_>| Handle::after_write(served, send(fd));
+        interest.poll_call(context, &self.fd, Direction::Write, send)
     }
 
     /// Makes a read from a stream once; it never parks.

@@ -3,8 +3,6 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use evy_runtime::io::Direction;
-
 use crate::copy::{GreenWrite, with_lent};
 use crate::green_io::{GreenIo, sys};
 
@@ -73,9 +71,7 @@ pub(crate) fn send_file_to_descriptor(
     most: usize,
 ) -> io::Result<usize> {
     // A call that would have blocked has sent nothing, so the buffer need not live through the park.
-    socket.call(Direction::Write, |fd| {
-        with_lent(|buffer| sys::send_file(fd, file, offset, most, buffer))
-    })
+    socket.write(|fd| with_lent(|buffer| sys::send_file(fd, file, offset, most, buffer)))
 }
 
 #[cfg(test)]

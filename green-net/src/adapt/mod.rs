@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use evy_runtime::io::{Direction, Interest};
+use evy_runtime::io::Interest;
 
 use crate::TcpStream;
 use crate::green_io::sys;
@@ -262,8 +262,7 @@ impl TcpStream {
         if wanted == 0 {
             return Poll::Ready(Ok(0));
         }
-        let (fd, direction) = (self.io().green_fd(), Direction::Read);
-        interests.read.poll_call_draining(context, fd, direction, call, |count| *count < wanted)
+        self.io().poll_read_stream(&mut interests.read, context, wanted, call)
     }
 
     /// A write, of nothing at all if `is_empty`: that needs no room.
@@ -278,7 +277,7 @@ impl TcpStream {
         if is_empty {
             return Poll::Ready(self.io().try_call(call));
         }
-        interests.write.poll_call(context, self.io().green_fd(), Direction::Write, call)
+        self.io().poll_write(&mut interests.write, context, call)
     }
 }
 

@@ -207,24 +207,38 @@ fn places() -> usize {
 
 /// Starts the job of a lookup that has a place. Each is a job of its own, behind whatever else queues
 /// for the OS threads.
-fn run(mut lookup: Arc<Lookup>) {
-    loop {
-        let job = {
-            let lookup = Arc::clone(&lookup);
-            move || {
-                finish(&lookup, ask(&lookup.host));
-                let next = table().next();
-                if let Some(next) = next {
-                    run(next);
-                }
-            }
-        };
-        let Err(error) = unblock_n(job) else { return };
-        finish(&lookup, Err(Failure::of(&lookup.host, error)));
+fn run(lookup: Arc<Lookup>) {
+    let place = Place { lookup, done: false };
+    // An error drops the job, and the place with it.
+    let _ = unblock_n(move || place.work());
+}
+
+/// A lookup that has a place, and owes its callers an answer.
+struct Place {
+    lookup: Arc<Lookup>,
+    done: bool,
+}
+
+impl Place {
+    fn work(mut self) {
+        self.done = true;
+        finish(&self.lookup, ask(&self.lookup.host));
         let next = table().next();
-        match next {
-            Some(next) => lookup = next,
-            None => return,
+        if let Some(next) = next {
+            run(next);
+        }
+    }
+}
+
+impl Drop for Place {
+    /// The job is not done: no OS thread could be had, or the pool was shut down. Those in the queue would
+    /// fare no better.
+    fn drop(&mut self) {
+        let mut failed = (!self.done).then(|| Arc::clone(&self.lookup));
+        while let Some(lookup) = failed {
+            let error = io::Error::other("no OS thread does this lookup");
+            finish(&lookup, Err(Failure::of(&lookup.host, error)));
+            failed = table().next();
         }
     }
 }

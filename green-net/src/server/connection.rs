@@ -201,6 +201,10 @@ impl Connection {
 
     #[cold]
     fn after_failure(&self, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            // The wait registers both directions here: a later read may wait without another call.
+            self.note_hub();
+        }
         match self.ordered() {
             ended @ (Order::TimedOut | Order::Stopped) => ended_by(ended),
             _ => error,
@@ -350,7 +354,8 @@ impl Handle {
         });
         if lingers && let Some(fd) = fd.take_fd() {
             let ledger = Arc::clone(&connection.ledger);
-            ledger.linger(Lingering { fd: Some(fd), connection: Arc::clone(connection) });
+            // Given back where the server has stopped meanwhile: it is closed here.
+            drop(ledger.linger(Lingering { fd: Some(fd), connection: Arc::clone(connection) }));
         }
     }
 }

@@ -55,12 +55,21 @@ impl Ledger {
     }
 
     pub(super) fn set_stopping(&self, stopping: bool) {
+        // Under the lock: who finds it set leaves its descriptor before the last one is taken out.
+        let _lingering = lock(&self.lingering);
         self.stopping.store(stopping, SeqCst);
     }
 
-    pub(super) fn linger(&self, lingering: Lingering) {
-        lock(&self.lingering).push(lingering);
+    /// Leaves a descriptor to the server; gives it back where nobody would take it any more.
+    pub(super) fn linger(&self, lingering: Lingering) -> Option<Lingering> {
+        let mut all = lock(&self.lingering);
+        if !self.is_stopping() {
+            return Some(lingering);
+        }
+        all.push(lingering);
+        drop(all);
         self.changed.ring();
+        None
     }
 
     pub(super) fn next_lingering(&self) -> Option<Lingering> {

@@ -113,6 +113,7 @@ impl<'a> Door<'a> {
         listener: &GreenIo,
         mut accept: impl FnMut(BorrowedFd<'_>) -> io::Result<(OwnedFd, A)>,
     ) -> io::Result<(GreenIo, A)> {
+        self.was_full.set(false);
         // Looked at when there is a connection, in one go with taking it: while this waited, another
         // listener of the server may have let in the last one that there was room for.
         let accept = |fd: BorrowedFd<'_>| {

@@ -435,7 +435,7 @@ impl UnixStream {
         if buffer.is_empty() {
             return Ok(0);
         }
-        self.io.call(Direction::Read, |fd| sys::peek(fd, buffer))
+        self.io.read(|fd| sys::peek(fd, buffer))
     }
 
     /// Reads what is there.
