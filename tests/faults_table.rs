@@ -4,12 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-<<<<<<< HEAD
 const CRATES: [&str; 8] =
     ["hub", "runtime", "sync", "green-net", "green-os", "pool", "patched", "cli"];
-=======
-const CRATES: [&str; 7] = ["hub", "runtime", "sync", "green-net", "pool", "patched", "cli"];
->>>>>>> wt-sync
 
 /// The (file, row) pairs of the table: `` `file`: `fault_NN_*` ``.
 fn listed(table: &str) -> BTreeSet<(String, String)> {
