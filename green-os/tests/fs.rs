@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use evy_green_os::fs::{self, File, OpenOptions};
-use evy_runtime::{Died, GreenThread, spawn, threadpool, timeout, yield_now};
+use evy_runtime::{Died, GreenThread, spawn, timeout, yield_now};
 use util::{
     Folder, OnDrop, after_steps, alone, alone_with, and_all_of_them_again, assert_send_and_sync,
     descriptors, is_close_on_exec, let_all_park, named_pipe, soon, wait_until,
@@ -363,8 +363,18 @@ fn pipe_as_a_file(folder: &Folder) -> (Rc<File>, std::fs::File) {
 fn reading(file: &Rc<File>) -> GreenThread<std::io::Result<()>> {
     let file = Rc::clone(file);
     let reading = spawn(move || (&*file).read(&mut [0; 6]).map(drop));
-    wait_until(|| threadpool::stats().running == 1);
+    // A job that has a thread may still be on its way there: what counts is the call.
+    wait_until(is_a_job_in_read);
     reading
+}
+
+/// Whether an OS thread of the pool is in read(2), as the kernel tells.
+fn is_a_job_in_read() -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    tasks.flatten().any(|task| {
+        let of = |what: &str| std::fs::read_to_string(task.path().join(what)).unwrap_or_default();
+        of("comm") == "evy-unblock\n" && of("syscall").starts_with(&format!("{} ", libc::SYS_read))
+    })
 }
 
 #[test]
