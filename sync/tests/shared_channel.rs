@@ -20,7 +20,7 @@ use evy_sync::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
 use sides::{Census, Counted, SIDES, Side, directions, until, until_waiting};
-use util::{Child, HOUR, OnDrop, Watchdog, is_child, rounds};
+use util::{Child, HOUR, OnDrop, Watchdog, assert_nothing_is_registered, is_child, rounds};
 
 const MOMENT: Duration = Duration::from_millis(2);
 
@@ -426,6 +426,8 @@ fn a_killed_sender_takes_its_item_with_it() {
     }
     assert!(first.wait().unwrap().is_ok() && third.wait().unwrap().is_ok());
     assert_eq!((census.alive(), receiver.len()), (0, 0));
+    // Nobody waits any more, and nobody holds what could wake them.
+    assert_nothing_is_registered();
 }
 
 /// Killed after its item was taken: that was delivered.
