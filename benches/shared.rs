@@ -1,7 +1,7 @@
 //! Channels between OS threads, each beside crossbeam-channel's of the same kind in the same run.
 //!
 //! ```text
-//! cargo bench --bench shared                     # the whole table, about 40 seconds
+//! cargo bench --bench shared                     # the whole table, about 20 seconds
 //! cargo bench --bench shared -- --rounds 100 --only trip
 //! EVY_SPIN=0 cargo bench --bench shared          # without the hub's spin before it sleeps
 //! ```

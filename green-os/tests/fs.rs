@@ -4,14 +4,14 @@ mod util;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use evy_green_os::fs::{self, File, OpenOptions};
-use evy_runtime::{Died, GreenThread, spawn, threadpool, timeout, yield_now};
+use evy_runtime::{Died, GreenThread, spawn, timeout, yield_now};
 use util::{
     Folder, OnDrop, after_steps, alone, alone_with, and_all_of_them_again, assert_send_and_sync,
     descriptors, is_close_on_exec, let_all_park, named_pipe, soon, wait_until,
@@ -361,10 +361,21 @@ fn pipe_as_a_file(folder: &Folder) -> (Rc<File>, std::fs::File) {
 
 /// Reads 6 bytes, on the pool's only OS thread, where that has begun when this returns.
 fn reading(file: &Rc<File>) -> GreenThread<std::io::Result<()>> {
-    let file = Rc::clone(file);
+    let (file, number) = (Rc::clone(file), file.as_raw_fd());
     let reading = spawn(move || (&*file).read(&mut [0; 6]).map(drop));
-    wait_until(|| threadpool::stats().running == 1);
+    // A job that has a thread may still be on its way there: what counts is the call.
+    wait_until(|| is_a_job_in_read_of(number));
     reading
+}
+
+/// Whether an OS thread of the pool is in read(2) of this descriptor, as the kernel tells.
+fn is_a_job_in_read_of(number: RawFd) -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    tasks.flatten().any(|task| {
+        let of = |what: &str| std::fs::read_to_string(task.path().join(what)).unwrap_or_default();
+        of("comm") == "evy-unblock\n"
+            && of("syscall").starts_with(&format!("{} {number:#x} ", libc::SYS_read))
+    })
 }
 
 #[test]

@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::mem::ManuallyDrop;
+use std::ptr;
 use std::sync::Arc;
 use std::thread::{self, Thread as OsThread};
 use std::time::Instant;
@@ -277,14 +278,15 @@ impl Unparker {
         if self.ticket.token.give_and_leave() {
             self.ticket.tell();
         }
-        // What its drop would do is done, but for this.
-        let ticket = &raw const ManuallyDrop::new(self).ticket;
-        // SAFETY: it is read once, and what held it is not dropped.
-        drop(unsafe { ticket.read() });
+        // What its drop would do is done, but for its share of the ticket.
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is there until the end of the function and is not dropped, so the ticket that is
+        // read here is dropped once.
+        drop(unsafe { ptr::read(&raw const this.ticket) });
     }
 
-    /// Whether the OS thread of the parker has ended while a green thread was parked there: nobody will
-    /// take the token.
+    /// Whether the hub of the parker has ended with its OS thread: nobody will take the token. It never has
+    /// where the parker is that of an OS thread without a hub.
     ///
     /// ```
     /// use evy_runtime::{Parker, Reason, spawn_n, yield_now};
@@ -389,7 +391,7 @@ impl Hasher for Spread {
     }
 
     fn write_u64(&mut self, number: u64) {
-        // By 2^64 over the golden ratio: neighbours differ in the upper bits, which the table looks at.
+        // By 2^64 over the golden ratio: neighbours differ in the upper bits too, which the table looks at.
         self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

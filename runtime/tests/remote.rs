@@ -247,14 +247,22 @@ fn hubs_can_ask_each_other_in_turns() {
 #[test]
 fn a_dropped_handle_detaches_and_the_result_is_dropped_there() {
     let hub = Hub::new();
+    // Both end when their handles are gone.
+    let (gate, passes) = mpsc::channel();
     let (give, take) = mpsc::channel();
     drop(hub.remote.spawn(move || {
-        sleep(MOMENT);
+        unblock(move || passes.recv().unwrap());
         OnDrop(move || give.send(thread::current().id()).unwrap())
     }));
+    gate.send(()).unwrap();
     assert_eq!(take.recv().unwrap(), hub.thread.as_ref().unwrap().thread().id());
     // A destructor that panics harms nobody.
-    drop(hub.remote.spawn(|| OnDrop(|| panic!("in the drop of a result"))));
+    let (gate, passes) = mpsc::channel();
+    drop(hub.remote.spawn(|| {
+        unblock(move || passes.recv().unwrap());
+        OnDrop(|| panic!("in the drop of a result"))
+    }));
+    gate.send(()).unwrap();
     assert_eq!(hub.remote.spawn(|| 7).wait().unwrap(), 7);
 }
 

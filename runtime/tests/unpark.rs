@@ -167,6 +167,29 @@ fn it_times_out_and_a_token_in_time_wins() {
     });
 }
 
+/// Both fall due in one turn, and the first to run unparks the second.
+#[test]
+fn fault_23_a_token_that_comes_with_the_deadline_wins() {
+    let deadline = Instant::now() + MOMENT;
+    let (give, take) = mpsc::channel::<Unparker>();
+    let first = spawn(move || {
+        let parker = Parker::new();
+        assert_eq!(parker.park(SOMETHING, Some(deadline)), Err(TimedOut));
+        take.recv().unwrap().unpark();
+    });
+    let second = spawn(move || {
+        let parker = Parker::new();
+        give.send(parker.unparker()).unwrap();
+        parker.park(SOMETHING, Some(deadline))
+    });
+    yield_now();
+    while Instant::now() < deadline {
+        std::hint::spin_loop();
+    }
+    assert_eq!(second.wait().unwrap(), Ok(()));
+    first.wait().unwrap();
+}
+
 /// FAULTS row 21: what comes late comes to nothing, whoever has the stack now, and whatever the green
 /// thread waits for now.
 #[test]
@@ -190,8 +213,9 @@ fn fault_21_a_late_token_wakes_nobody_out_of_another_wait() {
         }
     });
     too_late.unpark();
-    sleep(2 * MOMENT);
-    assert_eq!(waiting.len(), 2);
+    while waiting.len() < 2 {
+        yield_now();
+    }
     thread::spawn(move || {
         late.unpark();
         too_late.unpark();

@@ -149,6 +149,42 @@ fn it_says_at_once_or_in_time_that_there_is_none() {
     }
 }
 
+/// Handed over by one OS thread just as the time is over on another.
+#[test]
+fn fault_53_a_permit_that_comes_when_the_time_is_over_is_not_lost() {
+    let _watchdog = Watchdog::new("a permit was lost");
+    for side in SIDES {
+        let semaphore = Arc::new(Semaphore::new(0));
+        let count = rounds(20_000);
+        let takes = side.run({
+            let semaphore = Arc::clone(&semaphore);
+            move || {
+                // Each is tried for until it is there, so one that is lost is waited for in vain.
+                for n in 0..count {
+                    let limit = Duration::from_micros(n as u64 % 8);
+                    let permit = loop {
+                        if let Ok(permit) = semaphore.acquire_timeout(limit) {
+                            break permit;
+                        }
+                    };
+                    drop(permit);
+                }
+            }
+        });
+        semaphore.release();
+        for n in 0..count {
+            semaphore.acquire().forget();
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_nanos(n as u64 * 37 % 10_000) {
+                std::hint::spin_loop();
+            }
+            semaphore.release();
+        }
+        takes.join().unwrap();
+        assert_eq!(semaphore.balance(), 1, "{side:?}");
+    }
+}
+
 /// FAULTS row 53: handed over, then killed before it goes on.
 #[test]
 fn fault_53_a_killed_waiter_does_not_lose_the_permit() {
