@@ -213,8 +213,9 @@ fn http1_a_slow_client_is_cut_off_by_the_timer() {
             }
         }
     });
-    let mut slow = connect(address).unwrap();
+    // Before the connection: hyper's time begins with it.
     let start = Instant::now();
+    let mut slow = connect(address).unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\nhost:").unwrap();
     // The end, or a last answer that says why, and then the end.
     let mut rest = Vec::new();
