@@ -48,8 +48,11 @@ fn an_address_in_use_is_a_one_line_error() {
 
 #[test]
 fn a_malformed_address_is_a_one_line_error() {
-    assert_one_line_error(&run(&["127.0.0.1"]), "HOST:PORT");
-    assert_one_line_error(&run(&["127.0.0.1:99999"]), "port");
+    for (address, complaint) in [("127.0.0.1", "HOST:PORT"), ("127.0.0.1:99999", "port")] {
+        let output = run(&[address]);
+        assert_one_line_error(&output, &format!("cannot listen on {address}: "));
+        assert_one_line_error(&output, complaint);
+    }
     assert_one_line_error(&run(&["192.0.2.1:1"]), "cannot listen on 192.0.2.1:1: ");
 }
 
