@@ -145,6 +145,13 @@ impl GreenIo {
         self.fd.call(self.attempt(direction), call)
     }
 
+    /// A server that has accepted this socket, and stops, leaves it to whoever has it to end the connection.
+    pub(crate) fn finish_itself(&self) {
+        if let Some(handle) = &self.served {
+            handle.finish_itself();
+        }
+    }
+
     /// Makes a call for which any number of green threads may wait, first come first served.
     pub(crate) fn call_in_turn<T>(
         &self,
@@ -219,6 +226,19 @@ impl GreenIo {
         interest.poll_call_draining(context, &self.fd, Direction::Read, recv, |count| {
             *count < wanted && !Handle::hides_the_end(served)
         })
+    }
+
+    /// [`read`](Self::read) for a future.
+    #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+    pub(crate) fn poll_read(
+        &self,
+        interest: &mut Interest,
+        context: &mut Context<'_>,
+        mut recv: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let served = self.served.as_ref();
+        let recv = |fd: BorrowedFd<'_>| Handle::after_read(served, recv(fd));
+        interest.poll_call(context, &self.fd, Direction::Read, recv)
     }
 
     /// [`write`](Self::write) for a future.

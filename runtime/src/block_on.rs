@@ -17,7 +17,8 @@
 //! columns but their step 1 can come in between, and its message is behind d. A message that is late finds
 //! nobody parked, or somebody who looks for his own token and parks again.
 //!
-//! Signals are used again, so that a call allocates nothing once the hub is warm.
+//! Signals are used again, so that a call allocates nothing once the hub is warm. Futures in the background
+//! (`tasks.rs`) have theirs from here, too: the loop may call any of these wakers.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -71,8 +72,8 @@ const WAKER: Reason = Reason::new(&"the waker of a future");
 /// during the poll already. Also while the green thread unwinds.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let scheduler = scheduler();
-    let signal = scheduler.signals.lend(scheduler);
-    let waker = signal.entry.signal.waker();
+    let signal = Lent::new(scheduler);
+    let waker = signal.waker();
     let mut context = Context::from_waker(&waker);
     // Last, so that it is dropped first: its destructors may use the waker.
     let mut future = pin!(future);
@@ -107,8 +108,17 @@ pub(crate) struct Entry {
     signal: Arc<Signal>,
     /// It was called here, and `block_on` has not seen that yet.
     woken: Cell<bool>,
-    /// Who waits for it: set during that park, and no other, of the green thread.
-    parked: Cell<Option<Thread>>,
+    waiter: Cell<Waiter>,
+}
+
+/// Who waits for a signal.
+#[derive(Clone, Copy)]
+pub(crate) enum Waiter {
+    Nobody,
+    /// A call, during its own park of the green thread and no other.
+    Call(Thread),
+    /// A future in the background, for as long as it lives.
+    Task(u32),
 }
 
 /// How many hold the signal of a call that is parked, beside its wakers: the entry, and the waker that
@@ -177,8 +187,8 @@ impl Signals {
         // It may be late, and for an earlier one in this place: who is woken looks for the token.
         let entries = self.entries.borrow();
         let entry = entries.get((word & !SIGNAL) as usize);
-        if let Some(thread) = entry.and_then(|entry| entry.parked.get()) {
-            scheduler.wake(thread, Wake::Run);
+        if let Some(entry) = entry {
+            entry.wake_waiter(scheduler);
         }
         true
     }
@@ -193,7 +203,17 @@ impl Entry {
     fn new(scheduler: &Scheduler, index: u32) -> Self {
         let hub = Arc::clone(scheduler.remote());
         let signal = Arc::new(Signal { hub, index, token: AtomicBool::new(false) });
-        Self { signal, woken: Cell::new(false), parked: Cell::new(None) }
+        Self { signal, woken: Cell::new(false), waiter: Cell::new(Waiter::Nobody) }
+    }
+
+    /// The signal was given: lets who waits for it see to that.
+    #[inline]
+    fn wake_waiter(&self, scheduler: &Scheduler) {
+        match self.waiter.get() {
+            Waiter::Call(thread) => scheduler.wake(thread, Wake::Run),
+            Waiter::Task(index) => scheduler.tasks.make_ready(scheduler, index),
+            Waiter::Nobody => {}
+        }
     }
 
     /// Whether the last waker is gone, and everything that was done by one is behind us.
@@ -214,7 +234,7 @@ impl Entry {
     }
 
     fn can_be_woken(&self) -> bool {
-        if self.parked.get().is_none() {
+        if matches!(self.waiter.get(), Waiter::Nobody) {
             return false;
         }
         if Arc::strong_count(&self.signal) > HELD_BY_A_CALL {
@@ -227,13 +247,32 @@ impl Entry {
     }
 }
 
-/// A signal for the length of one call.
-struct Lent<'a> {
+/// A signal for the length of one call, or the life of one future in the background.
+pub(crate) struct Lent<'a> {
     scheduler: &'a Scheduler,
     entry: Rc<Entry>,
 }
 
-impl Lent<'_> {
+impl<'a> Lent<'a> {
+    pub(crate) fn new(scheduler: &'a Scheduler) -> Self {
+        scheduler.signals.lend(scheduler)
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        self.entry.signal.waker()
+    }
+
+    /// Has every wake make the task `index` ready, until this is dropped.
+    pub(crate) fn stand_for(&self, index: u32) {
+        self.entry.waiter.set(Waiter::Task(index));
+    }
+
+    /// What was done before each wake until now is seen by what follows.
+    #[inline(always)]
+    pub(crate) fn see_wakes(&self) {
+        self.entry.take_wake();
+    }
+
     /// Parks until the signal has been given since the last time; yields if that is so already.
     #[inline(always)]
     fn wait(&self) {
@@ -245,7 +284,7 @@ impl Lent<'_> {
             return;
         }
         let thread = scheduler.current();
-        entry.parked.set(Some(thread));
+        entry.waiter.set(Waiter::Call(thread));
         let _parked = Parked(entry);
         while !entry.take_wake() {
             park(scheduler, thread, WAKER);
@@ -255,6 +294,7 @@ impl Lent<'_> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
+        self.entry.waiter.set(Waiter::Nobody);
         self.scheduler.signals.give_back(&self.entry);
     }
 }
@@ -265,7 +305,7 @@ struct Parked<'a>(&'a Entry);
 impl Drop for Parked<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.0.parked.set(None);
+        self.0.waiter.set(Waiter::Nobody);
     }
 }
 
@@ -295,9 +335,7 @@ impl Signal {
             && ptr::eq(&*entry.signal, self)
         {
             entry.woken.set(true);
-            if let Some(thread) = entry.parked.get() {
-                scheduler.wake(thread, Wake::Run);
-            }
+            entry.wake_waiter(scheduler);
         }
     }
 

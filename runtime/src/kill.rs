@@ -119,34 +119,44 @@ impl Scheduler {
             return;
         }
         // Behind the killer's hooks: one may wake the target, or panic.
-        let enqueue = |killer: Option<Thread>| {
+        self.run_at_once(target, || {
             if target.state.get() == State::Queued {
                 self.ready.remove(target);
             } else {
                 self.cancel_delay(target);
             }
             target.wake.set(Wake::Kill);
+        });
+    }
+
+    /// Runs `target` at once, before everybody who is ready, until it ends or suspends; then the caller goes
+    /// on. `prepare` makes it one that is in no queue. While the caller unwinds it does not wait for that.
+    #[inline]
+    pub(crate) fn run_at_once(&self, target: Thread, prepare: impl FnOnce()) {
+        let caller = self.current();
+        let enqueue = |caller: Option<Thread>| {
+            prepare();
             target.state.set(State::Queued);
-            if let Some(killer) = killer {
-                killer.state.set(State::Queued);
-                killer.wake.set(Wake::Run);
-                self.ready.push_front(killer);
+            if let Some(caller) = caller {
+                caller.state.set(State::Queued);
+                caller.wake.set(Wake::Run);
+                self.ready.push_front(caller);
             }
             self.ready.push_front(target);
         };
-        let unwinding = self.unwinding(killer);
+        let unwinding = self.unwinding(caller);
         if unwinding == Unwinding::Yes {
             return enqueue(None);
         }
-        let wake = self.in_hooks(killer, || {
-            enqueue(Some(killer));
+        let wake = self.in_hooks(caller, || {
+            enqueue(Some(caller));
             match unwinding {
-                Unwinding::Unsure => self.while_unwinding(killer, || self.suspend(killer)),
-                _ => self.suspend(killer),
+                Unwinding::Unsure => self.while_unwinding(caller, || self.suspend(caller)),
+                _ => self.suspend(caller),
             }
         });
         if wake >= Wake::Timeout {
-            self.throw(killer);
+            self.throw(caller);
         }
     }
 

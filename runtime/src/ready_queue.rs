@@ -154,6 +154,12 @@ impl ReadyQueue {
             .all(|offset| self.ring()[self.index(front.wrapping_add(offset))].get().is_none())
     }
 
+    /// Whether there are entries; they may be of threads that were taken out.
+    #[inline(always)]
+    pub(crate) fn has_entries(&self) -> bool {
+        self.front.get() != self.back.get()
+    }
+
     /// Whether the next push has to make room first.
     #[inline(always)]
     pub(crate) fn is_full(&self) -> bool {

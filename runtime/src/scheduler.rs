@@ -35,6 +35,7 @@ use crate::errands::{ERRAND, Errands};
 use crate::ready_queue::{ReadyQueue, stack_top};
 use crate::stack::Stacks;
 use crate::switch_hook::SwitchHooks;
+use crate::tasks::Tasks;
 use crate::unpark::{Entry, Tickets, wake_by_number};
 use crate::{deadlock, fork, local, overflow, panic_hook, time};
 
@@ -79,6 +80,8 @@ pub(crate) struct Scheduler {
     left: Cell<bool>,
     /// The wakers of futures that this OS thread's green threads run.
     pub(crate) signals: Signals,
+    /// Futures in the background.
+    pub(crate) tasks: Tasks,
     /// What futures wait for.
     pub(crate) bells: Bells,
     /// The side of the hub that other OS threads have.
@@ -233,6 +236,7 @@ impl Scheduler {
             hooks: SwitchHooks::default(),
             left: Cell::new(false),
             signals: Signals::default(),
+            tasks: Tasks::default(),
             bells: Bells::new(),
             main,
         }
@@ -507,6 +511,13 @@ impl Scheduler {
             self.operations.set(0);
             self.yield_current();
         }
+    }
+
+    /// Whether a green thread that has done a piece of work should let others run: somebody is ready, or it
+    /// is time to look at the clock.
+    #[inline(always)]
+    pub(crate) fn somebody_waits_for_a_turn(&self) -> bool {
+        self.ready.has_entries() || self.ticks.get() >= LOOK_EVERY
     }
 
     /// Counts an I/O call that a future is about to make, and whether it may: not where the current green

@@ -78,6 +78,51 @@ pub fn spawn_n<R>(f: impl FnOnce() -> R + 'static) {
     }
 }
 
+/// Starts a green thread that calls `f`, and runs it at once: the caller goes on when it has ended, or
+/// waits for something for the first time.
+///
+/// It is [`spawn`], but that nobody else runs before: what never has to wait is done when this returns,
+/// for the price of two switches. Python knows it as an eager task.
+///
+/// ```
+/// use evy_runtime::{spawn_eager, yield_now};
+///
+/// let thread = spawn_eager(|| 6 * 7);
+/// assert!(thread.is_finished());
+/// assert_eq!(thread.wait().unwrap(), 42);
+/// let thread = spawn_eager(|| {
+///     yield_now();
+///     43
+/// });
+/// assert!(!thread.is_finished());
+/// # thread.wait().unwrap();
+/// ```
+///
+/// # Panics
+///
+/// As [`spawn`].
+///
+/// # Yields
+///
+/// To the new green thread alone. While the caller unwinds it does not: the new one runs next.
+#[doc(alias = "start_soon")]
+#[doc(alias = "undispatched")]
+#[track_caller]
+#[inline]
+pub fn spawn_eager<T: 'static>(f: impl FnOnce() -> T + 'static) -> GreenThread<T> {
+    let scheduler = scheduler();
+    match create(scheduler, f, &Options::new(Location::caller())) {
+        Ok(block) => {
+            // First, so that it is dropped, and the other one detached, if the caller is killed meanwhile.
+            let handle = GreenThread::new(block, None);
+            let thread = new_thread(block);
+            scheduler.run_at_once(thread, || thread.wake.set(Wake::Run));
+            handle
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
 /// Starts a green thread that begins to run `delay` from now, whether or not the caller still lives.
 ///
 /// [`GreenThread::cancel`] takes it back until then.

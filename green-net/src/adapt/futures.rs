@@ -48,9 +48,9 @@ impl<S: Socket + Unpin> AsyncWrite for Async<S> {
         Self::poll_write_vectored(self.get_mut(), context, buffers)
     }
 
-    /// Nothing is held back.
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    #[inline]
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_flush(self.get_mut(), context)
     }
 
     /// Ends the writing half; the descriptor closes at the drop.

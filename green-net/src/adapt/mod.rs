@@ -11,6 +11,9 @@ mod futures;
 mod hyper;
 #[cfg(feature = "tokio")]
 mod tokio;
+#[cfg(feature = "tls")]
+mod tls;
+mod unix;
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -19,7 +22,7 @@ use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use evy_runtime::io::Interest;
 
@@ -64,6 +67,8 @@ pub use self::hyper::{Executor, Timer};
 pub struct Async<S> {
     /// Before the socket: they leave the hub before the descriptor does.
     interests: Interests,
+    bytes_read: u64,
+    bytes_written: u64,
     socket: S,
 }
 
@@ -91,7 +96,41 @@ impl<S> Async<S> {
     ///
     /// Never.
     pub fn new(socket: S) -> Self {
-        Self { interests: Interests::default(), socket }
+        Self { interests: Interests::default(), bytes_read: 0, bytes_written: 0, socket }
+    }
+
+    /// How many bytes were read from it so far, by futures.
+    ///
+    /// ```
+    /// # use evy_green_net::adapt::Async;
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let stream = Async::new(evy_green_net::connect(listener.local_addr()?)?);
+    /// assert_eq!(stream.bytes_read(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// How many bytes were written to it so far, by futures.
+    ///
+    /// ```
+    /// # use evy_green_net::adapt::Async;
+    /// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+    /// let stream = Async::new(evy_green_net::connect(listener.local_addr()?)?);
+    /// assert_eq!(stream.bytes_written(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes_written
     }
 
     /// The socket.
@@ -139,7 +178,9 @@ impl<S: Socket> Async<S> {
         context: &mut Context<'_>,
         buffer: &mut [MaybeUninit<u8>],
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_read(&mut self.interests, context, buffer)
+        let count = ready!(self.socket.poll_read(&mut self.interests, context, buffer))?;
+        self.bytes_read += count as u64;
+        Poll::Ready(Ok(count))
     }
 
     #[cfg(feature = "futures")]
@@ -148,12 +189,16 @@ impl<S: Socket> Async<S> {
         context: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_read_vectored(&mut self.interests, context, buffers)
+        let count = ready!(self.socket.poll_read_vectored(&mut self.interests, context, buffers))?;
+        self.bytes_read += count as u64;
+        Poll::Ready(Ok(count))
     }
 
     #[inline]
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket.poll_write(&mut self.interests, context, bytes)
+        let count = ready!(self.socket.poll_write(&mut self.interests, context, bytes))?;
+        self.bytes_written += count as u64;
+        Poll::Ready(Ok(count))
     }
 
     #[inline]
@@ -162,7 +207,14 @@ impl<S: Socket> Async<S> {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_write_vectored(&mut self.interests, context, buffers)
+        let count = ready!(self.socket.poll_write_vectored(&mut self.interests, context, buffers))?;
+        self.bytes_written += count as u64;
+        Poll::Ready(Ok(count))
+    }
+
+    #[inline]
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_flush(&mut self.interests, context)
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -237,6 +289,17 @@ pub trait Socket: sealed::Sealed {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>>;
+
+    /// Sends what was taken and is held back: nothing, unless the socket says so.
+    #[doc(hidden)]
+    #[inline]
+    fn poll_flush(
+        &self,
+        _interests: &mut Interests,
+        _context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 
     /// Says that nothing more will be written.
     #[doc(hidden)]
@@ -332,11 +395,15 @@ impl Socket for TcpStream {
         _interests: &mut Interests,
         _context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.shutdown(Shutdown::Write) {
-            // The peer has reset the connection: there is nobody to tell.
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
-            result => Poll::Ready(result),
-        }
+        Poll::Ready(unless_reset(self.shutdown(Shutdown::Write)))
+    }
+}
+
+/// What a shutdown gives. Where the peer has reset the connection there is nobody to tell.
+fn unless_reset(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        result => result,
     }
 }
 
@@ -383,6 +450,15 @@ macro_rules! pointers {
                     buffers: &[IoSlice<'_>],
                 ) -> Poll<io::Result<usize>> {
                     (**self).poll_write_vectored(interests, context, buffers)
+                }
+
+                #[inline]
+                fn poll_flush(
+                    &self,
+                    interests: &mut Interests,
+                    context: &mut Context<'_>,
+                ) -> Poll<io::Result<()>> {
+                    (**self).poll_flush(interests, context)
                 }
 
                 fn poll_shutdown(

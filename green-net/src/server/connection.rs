@@ -37,6 +37,8 @@ pub(super) struct Connection {
     order: AtomicU8,
     /// A reader has been told of an end that the server has made.
     was_ended: AtomicBool,
+    /// Its protocol knows when it is done: a server that stops leaves that to whoever has the stream.
+    finishes_itself: AtomicBool,
     /// The OS thread of the server's hub.
     home: ThreadId,
     parts: Mutex<Parts>,
@@ -101,6 +103,7 @@ impl Connection {
             traffic: AtomicU8::new(FRESH),
             order: AtomicU8::new(Order::None as u8),
             was_ended: AtomicBool::new(false),
+            finishes_itself: AtomicBool::new(false),
             home: thread::current().id(),
             parts: Mutex::new(parts),
             ledger: Arc::clone(ledger),
@@ -120,6 +123,10 @@ impl Connection {
     pub(super) fn explains(&self, error: &io::Error) -> bool {
         let cut_off = self.was_ended.load(Relaxed) && error.kind() == io::ErrorKind::UnexpectedEof;
         cut_off || self.ordered() >= Order::TimedOut
+    }
+
+    pub(super) fn finishes_itself(&self) -> bool {
+        self.finishes_itself.load(Relaxed)
     }
 
     /// Whether something has passed since the last call.
@@ -292,6 +299,11 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    /// From now on, whoever has the stream ends the connection when the server stops.
+    pub(crate) fn finish_itself(&self) {
+        self.connection.finishes_itself.store(true, Relaxed);
+    }
+
     /// What a read from the stream gives, and a note of it. `None`: no server has accepted the stream.
     #[inline]
     pub(crate) fn after_read(

@@ -23,6 +23,10 @@
 //! | the server | nothing has passed between two looks |
 //! | the peer, or nothing has passed yet | the peer has been silent for a second: half a request, or none |
 //!
+//! Where a protocol does know, as HTTP does, whoever has the stream ends it ([`finishes_itself`]).
+//!
+//! [`finishes_itself`]: Connection::finishes_itself
+//!
 //! Peers that go on asking would never be quiet. After a second each of them is ended when it has had an
 //! answer and nothing is there to be read.
 
@@ -193,6 +197,9 @@ impl Core {
         let mut peers = Vec::new();
         self.for_each_client(|client| {
             let connection = Arc::clone(&client.connection);
+            if connection.finishes_itself() {
+                return;
+            }
             connection.take_fresh();
             let has_been_silent = connection.has_been_silent();
             let quiet_looks = if has_been_silent { pace.looks_since(client.since) } else { 0 };

@@ -57,6 +57,13 @@ impl TcpStream {
         &self.io
     }
 
+    /// For protocols that know when a connection is done: a [`Server`](crate::Server) that has accepted
+    /// this stream, and stops, leaves it to whoever has the stream to end the connection within the grace.
+    #[doc(hidden)]
+    pub fn finish_itself(&self) {
+        self.io.finish_itself();
+    }
+
     /// Connects to the first of the addresses that answers.
     ///
     /// Several addresses, as those of a name, are tried as RFC 8305 (Happy Eyeballs) says: IPv6 and IPv4

@@ -56,7 +56,7 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-pub(super) struct Session {
+pub(crate) struct Session {
     /// Locked between two parks only.
     state: Box<Mutex<State>>,
 }
@@ -83,6 +83,8 @@ struct State {
     unsent: Vec<u8>,
     /// The last read filled its buffer.
     reads_are_long: bool,
+    /// Futures use it: nobody may park for its sake when it goes.
+    is_polled: bool,
 }
 
 #[derive(Clone)]
@@ -132,6 +134,7 @@ impl Session {
             unread: Vec::new(),
             unsent: Vec::new(),
             reads_are_long: false,
+            is_polled: false,
         };
         Self { state: Box::new(Mutex::new(state)) }
     }
@@ -175,6 +178,24 @@ impl Session {
         }
     }
 
+    /// [`read`](Self::read) for a future, over a socket that says `WouldBlock`.
+    #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+    pub(crate) fn poll_read(
+        &self,
+        socket: &impl Transport,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        self.lock().is_polled = true;
+        self.read(socket, buffer)
+    }
+
+    /// [`write`](Self::write) for a future, over a socket that says `WouldBlock`.
+    #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+    pub(crate) fn poll_write(&self, socket: &impl Transport, bytes: &[u8]) -> io::Result<usize> {
+        self.lock().is_polled = true;
+        self.write(socket, bytes)
+    }
+
     /// Takes some of the bytes, and sends them. Bytes that are taken and for which the socket had no
     /// room in time are kept: that is for the next write to tell.
     pub(super) fn write(&self, socket: &impl Transport, bytes: &[u8]) -> io::Result<usize> {
@@ -213,13 +234,13 @@ impl Session {
     }
 
     /// Sends all that was taken.
-    pub(super) fn flush(&self, socket: &impl Transport) -> io::Result<()> {
+    pub(crate) fn flush(&self, socket: &impl Transport) -> io::Result<()> {
         let turn = self.lock().turn(self, Direction::Write)?;
         turn.send(socket)
     }
 
     /// Sends a close_notify, once. Before the handshake there is no session that it could end.
-    pub(super) fn shutdown(&self, socket: &impl Transport) -> io::Result<()> {
+    pub(crate) fn shutdown(&self, socket: &impl Transport) -> io::Result<()> {
         let mut state = self.lock();
         let established = state.established && state.failure.is_none();
         if established && !state.ended {
@@ -238,7 +259,7 @@ impl Session {
     /// [`shutdown`](Self::shutdown) for a stream that goes: it waits for next to nothing.
     pub(super) fn part(&self, socket: &impl Transport) {
         let state = self.lock();
-        let works = state.established && state.failure.is_none();
+        let works = state.established && state.failure.is_none() && !state.is_polled;
         let says_something = works && (!state.ended || state.has_unsent());
         drop(state);
         if says_something {

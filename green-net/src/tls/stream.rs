@@ -77,6 +77,11 @@ impl<S: Transport> TlsStream<S> {
         Self { session: Session::new(connection.into(), handshake_timeout), socket }
     }
 
+    #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Does the handshake, or waits for who is at it; nothing if it was done before.
     ///
     /// ```
