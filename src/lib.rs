@@ -16,8 +16,8 @@ pub use evy_runtime::{
     Alarm, Builder, Died, Elapsed, GreenLocal, GreenThread, GreenThreadId, Killed, Remote,
     RemoteThread, Scope, ScopedGreenThread, SwitchHook, add_switch_hook, block_on, current,
     green_local, join_all, kill, kill_all, nursery, resume_unwind, scope, sleep, spawn,
-    spawn_after, spawn_after_local, spawn_n, threadpool, timeout, unblock, wait_readable,
-    wait_writable, yield_now,
+    spawn_after, spawn_after_local, spawn_eager, spawn_future, spawn_n, threadpool, timeout,
+    unblock, wait_readable, wait_writable, yield_now,
 };
 
 pub use evy_runtime::{io::Direction, poll_many};
@@ -81,6 +81,20 @@ pub mod sync {
         SendError, SendTimeoutError, Sender, Sending, TimedOut, TooManyReleases, Transmit, TryIter,
         TryRecvError, TrySendError, WaitGroup, WaitTimeoutResult, WouldBlock, bounded, channel,
         select, select_timeout, try_select, unbounded,
+    };
+}
+
+/// Servers of HTTP/1.1 and HTTP/2 with blocking-style handlers.
+///
+/// [`serve`](http::serve) is for the usual loop, [`http::Server`] for production. A handler is a function
+/// from an [`http::Request`] to an [`http::Response`], or to anything that becomes one.
+#[cfg(feature = "http")]
+pub mod http {
+    pub use evy_http::{
+        Access, Body, BodyError, BodyWriter, ConnectionInfo, Handler, HeaderMap, HeaderName,
+        HeaderValue, IntoResponse, Method, PathParams, Request, RequestBody, Response, Router,
+        RunningServer, Server, StatusCode, Stream, Upgraded, Uri, Version, header, http, serve,
+        upgrade,
     };
 }
 

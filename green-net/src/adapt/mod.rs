@@ -9,10 +9,10 @@
 mod futures;
 #[cfg(feature = "hyper")]
 mod hyper;
-#[cfg(feature = "tokio")]
-mod tokio;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod unix;
 
 use std::fmt;
@@ -473,4 +473,4 @@ macro_rules! pointers {
     };
 }
 
-pointers!(&S, Rc<S>, Arc<S>);
+pointers!(&S, Box<S>, Rc<S>, Arc<S>);

@@ -1,0 +1,353 @@
+//! One connection: from its first bytes to its last.
+//!
+//! ```text
+//!   first bytes ─┬─► HTTP/1.1 ─┬─ upgrade ──► a green thread has the stream
+//!                │             ├─ clean ────► closed
+//!                │             └─ unclean ──► lingers: what still comes is thrown away, for a while
+//!                └─► HTTP/2 ────────────────► closed
+//! ```
+//!
+//! It lingers because to close a socket with unread data resets the connection, and the peer then loses
+//! what it has not read yet: the answer that says what was wrong.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use evy_runtime::{Alarm, spawn_n};
+use hyper::rt::{Read, ReadBuf, Write};
+
+use crate::core::Core;
+use crate::io::Io;
+use crate::limits::Limits;
+use crate::pulse::{Over, Pulse, Watched};
+use crate::service::Service;
+use crate::upgrade::OnUpgrade;
+use crate::{Stream, Upgraded};
+
+/// What a client of HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The most that is read of it ahead of hyper.
+const FIRST: usize = 4096;
+
+/// What a client that was too slow with its request is told.
+const TIMED_OUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// How long a connection lingers.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How long one that is being shut down by HTTP/2 has for that.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What is known of the connection by which a request came: an extension of each
+/// [`Request`](crate::Request).
+///
+/// ```
+/// use evy_http::{ConnectionInfo, Request};
+///
+/// fn whoami(request: Request) -> String {
+///     let info = request.extensions().get::<ConnectionInfo>().expect("every request has one");
+///     format!("{:?}\n", info.peer_addr)
+/// }
+/// # let _ = whoami;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionInfo {
+    /// The client's address; `None` for a Unix socket.
+    pub peer_addr: Option<SocketAddr>,
+    /// Whether it is under TLS.
+    pub is_tls: bool,
+}
+
+impl ConnectionInfo {
+    pub(crate) fn of(stream: &Stream) -> Self {
+        match stream {
+            Stream::Tcp(stream) => Self { peer_addr: stream.peer_addr().ok(), is_tls: false },
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => Self { peer_addr: stream.peer_addr().ok(), is_tls: true },
+            Stream::Unix(_) => Self::default(),
+        }
+    }
+}
+
+/// What a connection is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    None,
+    /// To end with the answers that are under way.
+    Finish,
+    /// To end now, for a time is over.
+    Cut(Over),
+}
+
+pub(crate) struct Connection {
+    core: Rc<Core>,
+    info: ConnectionInfo,
+    pulse: Rc<Pulse>,
+    pub(crate) watched: RefCell<Watched>,
+    order: Cell<Order>,
+    /// Its future's.
+    waker: Cell<Option<Waker>>,
+    upgrade: Cell<Option<OnUpgrade>>,
+    /// Handlers that run for it.
+    pub(crate) handlers: Cell<u32>,
+}
+
+impl Connection {
+    pub(crate) fn new(core: &Rc<Core>, info: ConnectionInfo) -> Rc<Self> {
+        Rc::new(Self {
+            core: Rc::clone(core),
+            info,
+            pulse: Rc::default(),
+            watched: RefCell::new(Watched::new(Instant::now())),
+            order: Cell::new(Order::None),
+            waker: Cell::default(),
+            upgrade: Cell::default(),
+            handlers: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn info(&self) -> ConnectionInfo {
+        self.info
+    }
+
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.core.limits
+    }
+
+    /// Whether nothing has come by it yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.pulse.requests.get() == 0
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        match self.order.get() {
+            Order::Cut(_) => return,
+            old if old == order => return,
+            _ => self.order.set(order),
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake_by_ref();
+            self.waker.set(Some(waker));
+        }
+    }
+
+    /// Has the connection go on by `upgrade` when its answer is sent.
+    pub(crate) fn upgrade(&self, upgrade: OnUpgrade) {
+        self.upgrade.set(Some(upgrade));
+    }
+
+    fn cut(&self) -> Option<Over> {
+        match self.order.get() {
+            Order::Cut(over) => Some(over),
+            _ => None,
+        }
+    }
+
+    /// Its whole life.
+    pub(crate) async fn serve(self: Rc<Self>, stream: Stream) {
+        stream.finish_itself();
+        let core = Rc::clone(&self.core);
+        let key = core.connections.borrow_mut().insert(Rc::clone(&self));
+        let _listed = Listed { core: &core, key };
+        core.arrivals.wake_all();
+        self.note_waker().await;
+        let mut io = Io::new(stream, Rc::clone(&self.pulse));
+        match self.unless_cut(read_first(&mut io)).await {
+            Some(Ok(first)) if first.is_empty() => {}
+            Some(Ok(first)) => {
+                let is_http2 = first.starts_with(PREFACE);
+                io.unread(first);
+                match is_http2 {
+                    true => self.serve_http2(io).await,
+                    false => self.serve_http1(io).await,
+                }
+            }
+            Some(Err(_)) => {}
+            None if self.pulse.bytes_read.get() > 0 => tell_timeout(&mut io).await,
+            None => {}
+        }
+    }
+
+    async fn note_waker(&self) {
+        poll_fn(|context| {
+            self.waker.set(Some(context.waker().clone()));
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// What `future` gives; `None` if the connection is cut before.
+    async fn unless_cut<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        poll_fn(|context| match self.cut() {
+            Some(_) => Poll::Ready(None),
+            None => future.as_mut().poll(context).map(Some),
+        })
+        .await
+    }
+
+    async fn serve_http1(self: &Rc<Self>, io: Io) {
+        let mut http = self.core.http1.serve_connection(io, Service(Rc::clone(self)));
+        let mut is_told = false;
+        let end = poll_fn(|context| {
+            match self.order.get() {
+                Order::None => {}
+                Order::Finish if is_told => {}
+                Order::Finish => {
+                    is_told = true;
+                    Pin::new(&mut http).graceful_shutdown();
+                }
+                Order::Cut(over) => return Poll::Ready(Err(over)),
+            }
+            http.poll_without_shutdown(context).map(Ok)
+        })
+        .await;
+        let parts = http.into_parts();
+        let mut io = parts.io;
+        match (end, self.upgrade.take()) {
+            (Ok(Ok(())), Some(upgrade)) => go_on(io, parts.read_buf, upgrade),
+            (Ok(result), _) => {
+                let is_unclean = result.is_err() || self.pulse.is_unclean.get();
+                self.close(&mut io, is_unclean).await;
+            }
+            (Err(Over::Head | Over::Body), _) => {
+                drop(parts.service);
+                tell_timeout(&mut io).await;
+                self.pulse.is_unclean.set(true);
+                self.close(&mut io, true).await;
+            }
+            (Err(Over::Idle | Over::Answer), _) => {}
+        }
+    }
+
+    /// Closes the connection, and not before what was sent has had time to arrive.
+    async fn close(&self, io: &mut Io, is_unclean: bool) {
+        let mut goodbye = pin!(Alarm::after(LINGER));
+        let closing = async {
+            if poll_fn(|context| Pin::new(&mut *io).poll_shutdown(context)).await.is_err() {
+                return;
+            }
+            if !is_unclean {
+                return;
+            }
+            let mut buffer = vec![0; FIRST];
+            while !self.pulse.saw_end.get() && read(io, &mut buffer).await.is_ok() {}
+        };
+        let mut closing = pin!(closing);
+        poll_fn(|context| {
+            if closing.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            goodbye.as_mut().poll(context)
+        })
+        .await;
+    }
+
+    async fn serve_http2(self: &Rc<Self>, io: Io) {
+        self.pulse.is_http2.set(true);
+        let service = Service(Rc::clone(self));
+        let mut http = pin!(self.core.http2.serve_connection(io, service));
+        let mut farewell: Option<Pin<Box<Alarm>>> = None;
+        let mut is_told = false;
+        poll_fn(|context| {
+            let order = self.order.get();
+            match order {
+                Order::None => {}
+                _ if is_told => {}
+                Order::Finish | Order::Cut(Over::Idle) => {
+                    is_told = true;
+                    http.as_mut().graceful_shutdown();
+                    if order != Order::Finish {
+                        farewell = Some(Box::pin(Alarm::after(FAREWELL)));
+                    }
+                }
+                Order::Cut(_) => return Poll::Ready(()),
+            }
+            if let Some(farewell) = &mut farewell
+                && farewell.as_mut().poll(context).is_ready()
+            {
+                return Poll::Ready(());
+            }
+            http.as_mut().poll(context).map(drop)
+        })
+        .await;
+    }
+}
+
+/// A connection is in its server's list, until this is dropped.
+struct Listed<'a> {
+    core: &'a Core,
+    key: usize,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        let connection = self.core.connections.borrow_mut().remove(self.key);
+        // A cycle else: the future is the task's that the waker is for.
+        if let Some(connection) = connection {
+            connection.waker.take();
+        }
+    }
+}
+
+/// Reads what comes first; nothing at the end of the stream. More than one read is needed where a client
+/// of HTTP/2 sends the preface in pieces.
+async fn read_first(io: &mut Io) -> io::Result<Bytes> {
+    // On the heap: in the future it would stay for as long as the connection.
+    let mut first = vec![0; FIRST];
+    let mut length = 0;
+    loop {
+        let count = read(io, &mut first[length..]).await?;
+        length += count;
+        if count == 0 || length >= PREFACE.len() || !PREFACE.starts_with(&first[..length]) {
+            first.truncate(length);
+            return Ok(first.into());
+        }
+    }
+}
+
+async fn read(io: &mut Io, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut buffer = ReadBuf::new(buffer);
+    poll_fn(|context| Pin::new(&mut *io).poll_read(context, buffer.unfilled())).await?;
+    Ok(buffer.filled().len())
+}
+
+/// Says, if there is room, why the connection ends.
+async fn tell_timeout(io: &mut Io) {
+    poll_fn(|context: &mut Context<'_>| {
+        let _ = Pin::new(&mut *io).poll_write(context, TIMED_OUT);
+        Poll::Ready(())
+    })
+    .await;
+}
+
+fn go_on(io: Io, read_buf: Bytes, upgrade: OnUpgrade) {
+    let (stream, ahead) = io.into_parts();
+    debug_assert!(ahead.is_empty(), "hyper has read it");
+    spawn_n(move || upgrade(Upgraded::new(stream, read_buf)));
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("info", &self.info).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,122 @@
+//! What the connections of one server have in common.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::io::{self, Write};
+use std::rc::Rc;
+
+use evy_runtime::{GreenThreadId, WaitList, kill, spawn_future};
+use hyper::rt;
+use hyper::server::conn::{http1, http2};
+
+use crate::access::AccessLog;
+use crate::connection::{Connection, Order};
+use crate::limits::{LONGEST_HEAD, Limits, STREAMS};
+use crate::slots::Slots;
+use crate::{Access, Handler};
+
+pub(crate) struct Core {
+    pub(crate) handler: Box<dyn Handler>,
+    pub(crate) limits: Limits,
+    access_log: Option<AccessLog>,
+    pub(crate) http1: http1::Builder,
+    pub(crate) http2: http2::Builder<Executor>,
+    pub(crate) connections: RefCell<Slots<Rc<Connection>>>,
+    /// Where the one that looks at times waits for connections.
+    pub(crate) arrivals: WaitList,
+    /// Green threads of handlers that have parked.
+    handlers: RefCell<Slots<GreenThreadId>>,
+    is_stopping: Cell<bool>,
+}
+
+impl Core {
+    pub(crate) fn new(
+        handler: Box<dyn Handler>,
+        limits: Limits,
+        access_log: Option<AccessLog>,
+    ) -> Self {
+        let mut http1 = http1::Builder::new();
+        // The times are ours: hyper's would end idle connections, too. A client may end its side and
+        // still wait for its answer.
+        http1.header_read_timeout(None).half_close(true).max_buf_size(LONGEST_HEAD);
+        let mut http2 = http2::Builder::new(Executor);
+        http2.max_concurrent_streams(STREAMS).max_header_list_size(LONGEST_HEAD as u32);
+        Self {
+            handler,
+            limits,
+            access_log,
+            http1,
+            http2,
+            connections: RefCell::default(),
+            arrivals: WaitList::new(),
+            handlers: RefCell::default(),
+            is_stopping: Cell::new(false),
+        }
+    }
+
+    pub(crate) fn logs_accesses(&self) -> bool {
+        self.access_log.is_some()
+    }
+
+    pub(crate) fn log(&self, access: &Access) {
+        if let Some(log) = &self.access_log {
+            log(access);
+        }
+    }
+
+    pub(crate) fn add_handler(&self, id: GreenThreadId) -> usize {
+        self.handlers.borrow_mut().insert(id)
+    }
+
+    pub(crate) fn remove_handler(&self, key: usize) {
+        self.handlers.borrow_mut().remove(key);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.get()
+    }
+
+    /// Connections end with the answers that are under way; idle ones at once. One that has not sent its
+    /// first request yet may, if `is_patient`.
+    pub(crate) fn finish_connections(&self, is_patient: bool) {
+        self.is_stopping.set(true);
+        let connections: Vec<_> = self.connections.borrow().iter().cloned().collect();
+        for connection in connections {
+            if !is_patient || !connection.is_new() {
+                connection.order(Order::Finish);
+            }
+        }
+    }
+
+    /// Ends handlers that are still at work, and returns how many there were.
+    pub(crate) fn kill_handlers(&self) -> usize {
+        let ids: Vec<_> = self.handlers.borrow().iter().copied().collect();
+        ids.into_iter().filter(|id| kill(*id)).count()
+    }
+
+    pub(crate) fn handlers(&self) -> usize {
+        self.handlers.borrow().len()
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// Runs the futures of HTTP/2's streams in the background.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Executor;
+
+impl<F: Future<Output = ()> + 'static> rt::Executor<F> for Executor {
+    fn execute(&self, future: F) {
+        spawn_future(future);
+    }
+}
+
+/// Writes a line to standard error, if that is possible: a closed one must not make a panic of it.
+pub(crate) fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "evy: {line}");
+}

@@ -1,0 +1,197 @@
+//! One request and its answer.
+//!
+//! ```text
+//!   service: call ──► Exchange ◄── handler's green thread: answer
+//!                        ▲ ▲
+//!     Answering ─────────┘ └───────── Outgoing: the answer's body, until hyper is through with it
+//! ```
+//!
+//! The request is over when its `Outgoing` has gone, or when nobody waits for an answer any more.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Instant, SystemTime};
+
+use hyper::body::Incoming;
+
+use crate::connection::Connection;
+use crate::outgoing::Outgoing;
+use crate::{Access, StatusCode};
+
+pub(crate) type Answer = ::http::Response<Outgoing>;
+
+/// What an access log says of a client that went away: nginx's number for it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+pub(crate) struct Exchange {
+    connection: Rc<Connection>,
+    state: RefCell<State>,
+    /// It is over.
+    has_ended: Cell<bool>,
+    status: Cell<Option<StatusCode>>,
+    bytes: Cell<u64>,
+    /// Where there is an access log.
+    log: Option<Box<Log>>,
+}
+
+/// What becomes of the answer.
+enum State {
+    /// The handler is at it; who waits, once somebody does.
+    Pending(Option<Waker>),
+    Ready(Box<Answer>),
+    /// It was taken, or nobody will take it.
+    Over,
+    /// There will be none.
+    Failed,
+}
+
+struct Log {
+    access: Access,
+    begun: Instant,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        connection: &Rc<Connection>,
+        request: &::http::Request<Incoming>,
+    ) -> Rc<Self> {
+        connection.pulse().begin_request();
+        let log = connection.core().logs_accesses().then(|| {
+            let access = Access {
+                peer: connection.info().peer_addr,
+                time: SystemTime::now(),
+                method: request.method().clone(),
+                uri: request.uri().clone(),
+                version: request.version(),
+                status: StatusCode::OK,
+                bytes: 0,
+                duration: Default::default(),
+            };
+            Box::new(Log { access, begun: Instant::now() })
+        });
+        Rc::new(Self {
+            connection: Rc::clone(connection),
+            state: RefCell::new(State::Pending(None)),
+            has_ended: Cell::new(false),
+            status: Cell::new(None),
+            bytes: Cell::new(0),
+            log,
+        })
+    }
+
+    pub(crate) fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+
+    /// Gives the answer to whoever waits for it.
+    pub(crate) fn answer(&self, answer: Answer) {
+        let mut state = self.state.borrow_mut();
+        let State::Pending(waker) = &mut *state else {
+            drop(state);
+            // Nobody is there any more. Its drop looks at this.
+            return drop(answer);
+        };
+        let waker = waker.take();
+        self.status.set(Some(answer.status()));
+        *state = State::Ready(Box::new(answer));
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// There will be no answer: the connection has to break off. After an answer it is nothing.
+    pub(crate) fn fail(&self) {
+        let mut state = self.state.borrow_mut();
+        if let State::Pending(waker) = &mut *state {
+            let waker = waker.take();
+            *state = State::Failed;
+            drop(state);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    pub(crate) fn add_unsent(&self) {
+        let unsent = &self.connection.pulse().unsent;
+        unsent.set(unsent.get() + 1);
+    }
+
+    pub(crate) fn remove_unsent(&self) {
+        let unsent = &self.connection.pulse().unsent;
+        unsent.set(unsent.get() - 1);
+    }
+
+    pub(crate) fn count_bytes(&self, count: usize) {
+        self.bytes.set(self.bytes.get() + count as u64);
+    }
+
+    /// The answer is through, or will never be.
+    pub(crate) fn end(&self) {
+        if self.has_ended.replace(true) {
+            return;
+        }
+        self.connection.pulse().end_request();
+        if let Some(log) = &self.log {
+            let gone = || StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("it has three digits");
+            let access = Access {
+                status: self.status.get().unwrap_or_else(gone),
+                bytes: self.bytes.get(),
+                duration: log.begun.elapsed(),
+                ..log.access.clone()
+            };
+            self.connection.core().log(&access);
+        }
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+/// The answer to a request, to come.
+pub(crate) struct Answering(pub(crate) Rc<Exchange>);
+
+impl Future for Answering {
+    type Output = io::Result<Answer>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<Answer>> {
+        let mut state = self.0.state.borrow_mut();
+        match mem::replace(&mut *state, State::Over) {
+            State::Ready(answer) => Poll::Ready(Ok(*answer)),
+            State::Pending(old) => {
+                let waker = match old {
+                    Some(waker) if waker.will_wake(context.waker()) => waker,
+                    _ => context.waker().clone(),
+                };
+                *state = State::Pending(Some(waker));
+                Poll::Pending
+            }
+            State::Over | State::Failed => {
+                Poll::Ready(Err(io::Error::other("a handler of HTTP has ended without an answer")))
+            }
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let state = self.0.state.replace(State::Over);
+        match state {
+            // The answer's body has it now.
+            State::Over => {}
+            // Dropped outside of the borrow, it ends the exchange; and so does this.
+            State::Ready(answer) => drop(answer),
+            State::Pending(_) | State::Failed => self.0.end(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A connection as hyper sees it: a stream that notes what passes, and begins with what was read ahead.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+use crate::pulse::Pulse;
+use crate::stream::{AsyncStream, Stream, with_each};
+
+#[derive(Debug)]
+pub(crate) struct Io {
+    stream: AsyncStream,
+    /// Was read before hyper was there.
+    ahead: Bytes,
+    pulse: Rc<Pulse>,
+}
+
+impl Io {
+    pub(crate) fn new(stream: Stream, pulse: Rc<Pulse>) -> Self {
+        let stream = AsyncStream::new(stream);
+        pulse.is_shaking.set(stream.is_shaking());
+        Self { stream, ahead: Bytes::new(), pulse }
+    }
+
+    /// Gives `bytes` back, to be read again.
+    pub(crate) fn unread(&mut self, bytes: Bytes) {
+        debug_assert!(self.ahead.is_empty(), "only once");
+        self.ahead = bytes;
+    }
+
+    /// The stream, and what was read ahead of it.
+    pub(crate) fn into_parts(self) -> (Stream, Bytes) {
+        (self.stream.into_stream(), self.ahead)
+    }
+
+    #[inline]
+    fn note_read(&mut self, had_room: bool) {
+        let (before, now) = (self.pulse.bytes_read.get(), self.stream.bytes_read());
+        if now > before {
+            self.pulse.bytes_read.set(now);
+        } else if had_room {
+            self.pulse.saw_end.set(true);
+        }
+        if self.pulse.is_shaking.get() {
+            self.pulse.is_shaking.set(self.stream.is_shaking());
+        }
+    }
+
+    #[inline]
+    fn note_write(&mut self, is_pending: bool) {
+        self.pulse.bytes_written.set(self.stream.bytes_written());
+        self.pulse.is_write_pending.set(is_pending);
+    }
+}
+
+impl Read for Io {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead[..count]);
+            self.ahead.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        let had_room = buffer.remaining() > 0;
+        ready!(
+            with_each!(&mut self.stream, stream => Pin::new(stream).poll_read(context, buffer))
+        )?;
+        self.note_read(had_room);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Io {
+    #[inline]
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result =
+            with_each!(&mut self.stream, stream => Pin::new(stream).poll_write(context, bytes));
+        self.note_write(result.is_pending());
+        result
+    }
+
+    #[inline]
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = with_each!(&mut self.stream, stream => {
+            Pin::new(stream).poll_write_vectored(context, buffers)
+        });
+        self.note_write(result.is_pending());
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = with_each!(&mut self.stream, stream => Pin::new(stream).poll_flush(context));
+        self.pulse.is_write_pending.set(result.is_pending());
+        result
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        with_each!(&mut self.stream, stream => Pin::new(stream).poll_shutdown(context))
+    }
+}

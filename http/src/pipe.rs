@@ -1,0 +1,135 @@
+//! What a handler writes, on its way to hyper: one piece at a time.
+//!
+//! ```text
+//!   handler's green thread            Pipe                     the connection's future
+//!   put: waits until there is room    one piece, or the end    poll_next: takes it, or leaves its waker
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use evy_runtime::{Reason, WaitList};
+
+const ROOM: Reason = Reason::new(&"an HTTP client to take the last piece of its answer");
+
+/// Where it stands.
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Empty,
+    Piece(Bytes),
+    /// The writer is through.
+    Done,
+    /// The writer has failed, or went without a word.
+    Failed,
+    /// Nobody takes anything any more.
+    Gone,
+}
+
+#[derive(Default)]
+pub(crate) struct Pipe {
+    state: RefCell<State>,
+    /// Who polls.
+    waker: Cell<Option<Waker>>,
+    /// The writer.
+    room: WaitList,
+}
+
+/// The end of a body that was cut off.
+#[derive(Debug)]
+pub(crate) struct CutOff;
+
+impl Pipe {
+    /// Puts a piece in, as soon as there is room.
+    pub(crate) fn put(&self, piece: Bytes) -> io::Result<()> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.wait_for_room()?;
+        *self.state.borrow_mut() = State::Piece(piece);
+        self.wake();
+        Ok(())
+    }
+
+    /// Waits until the last piece was taken.
+    pub(crate) fn wait_for_room(&self) -> io::Result<()> {
+        loop {
+            match *self.state.borrow() {
+                State::Empty => return Ok(()),
+                State::Piece(_) => {}
+                _ => {
+                    let text = "the HTTP client has gone away";
+                    return Err(io::Error::new(io::ErrorKind::BrokenPipe, text));
+                }
+            }
+            self.room.wait(ROOM, None, || ()).expect("there is no deadline");
+        }
+    }
+
+    /// There will be no more.
+    pub(crate) fn end(&self, result: Result<(), CutOff>) {
+        let end = if result.is_ok() { State::Done } else { State::Failed };
+        let mut state = self.state.borrow_mut();
+        match &*state {
+            State::Empty => *state = end,
+            State::Piece(_) if result.is_err() => *state = end,
+            State::Piece(_) => unreachable!("it has waited for room"),
+            State::Done | State::Failed | State::Gone => return,
+        }
+        drop(state);
+        self.wake();
+    }
+
+    /// Nobody will take anything any more.
+    pub(crate) fn leave(&self) {
+        let state = self.state.replace(State::Gone);
+        drop(state);
+        self.room.wake_all();
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(*self.state.borrow(), State::Gone)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(*self.state.borrow(), State::Done)
+    }
+
+    /// The next piece; `None` at the end.
+    pub(crate) fn poll_next(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, CutOff>>> {
+        let mut state = self.state.borrow_mut();
+        match &*state {
+            State::Piece(_) => {
+                let State::Piece(piece) = std::mem::take(&mut *state) else { unreachable!() };
+                drop(state);
+                self.room.wake_all();
+                Poll::Ready(Some(Ok(piece)))
+            }
+            State::Done => Poll::Ready(None),
+            State::Failed | State::Gone => Poll::Ready(Some(Err(CutOff))),
+            State::Empty => {
+                drop(state);
+                self.waker.set(Some(context.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipe").field("state", &self.state).finish_non_exhaustive()
+    }
+}

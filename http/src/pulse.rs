@@ -1,0 +1,176 @@
+//! What is seen of a connection from outside, and how long it may go on so.
+//!
+//! The connection's future keeps a few counters ([`Pulse`]); it reads no clock and sets no timer. One green
+//! thread a server looks at all of them now and then, and tells by what has changed whether a time is over
+//! ([`Watched::look`], a pure function of what it sees and of the time).
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use crate::limits::Limits;
+
+/// What a connection's future leaves for those who look.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    pub(crate) bytes_read: Cell<u64>,
+    pub(crate) bytes_written: Cell<u64>,
+    /// Requests that are being answered: their handlers run, or their answers are on their way.
+    pub(crate) busy: Cell<u32>,
+    /// How many requests there were.
+    pub(crate) requests: Cell<u64>,
+    /// Handlers that wait for more of a request's body.
+    pub(crate) awaiting_body: Cell<u32>,
+    /// Pieces of answers that are to be sent.
+    pub(crate) unsent: Cell<u32>,
+    /// The socket had no room for what was to be written.
+    pub(crate) is_write_pending: Cell<bool>,
+    /// The peer has ended its side.
+    pub(crate) saw_end: Cell<bool>,
+    /// Something was refused, or left unread: the peer may still be sending.
+    pub(crate) is_unclean: Cell<bool>,
+    /// It has become HTTP/2.
+    pub(crate) is_http2: Cell<bool>,
+    /// The handshake of TLS comes first.
+    pub(crate) is_shaking: Cell<bool>,
+    /// `bytes_read` when the last answer was through.
+    pub(crate) answered_at: Cell<u64>,
+    /// `bytes_read` and `bytes_written` when the last request began.
+    pub(crate) began_at: Cell<(u64, u64)>,
+}
+
+/// Adds one for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Count<'a>(&'a Cell<u32>);
+
+impl<'a> Count<'a> {
+    pub(crate) fn new(counter: &'a Cell<u32>) -> Self {
+        counter.set(counter.get() + 1);
+        Self(counter)
+    }
+}
+
+impl Drop for Count<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Pulse {
+    /// The head of a request is complete.
+    pub(crate) fn begin_request(&self) {
+        self.requests.set(self.requests.get() + 1);
+        self.busy.set(self.busy.get() + 1);
+        self.began_at.set((self.bytes_read.get(), self.bytes_written.get()));
+    }
+
+    /// Its answer was given to hyper, to the last byte, or will not be.
+    pub(crate) fn end_request(&self) {
+        self.busy.set(self.busy.get() - 1);
+        self.answered_at.set(self.bytes_read.get());
+    }
+
+    fn stage(&self) -> Stage {
+        if self.busy.get() > 0 || self.is_write_pending.get() {
+            Stage::Busy
+        } else if self.is_shaking.get() || self.has_begun_a_head() {
+            Stage::Head
+        } else {
+            Stage::Idle
+        }
+    }
+
+    /// Bytes have come since the last answer. In HTTP/2 they may mean anything.
+    fn has_begun_a_head(&self) -> bool {
+        self.bytes_read.get() > self.answered_at.get() && !self.is_http2.get()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Between an answer and the next request, or before the first.
+    Idle,
+    /// Some of a request has come, and its head is not complete.
+    Head,
+    Busy,
+}
+
+/// Which time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// No request for too long.
+    Idle,
+    /// A head for too long.
+    Head,
+    /// A body that comes too slowly.
+    Body,
+    /// A peer that takes its answer too slowly.
+    Answer,
+}
+
+/// What who looks remembers of a connection between two looks.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    stage: Stage,
+    requests: u64,
+    since: Instant,
+    last_look: Instant,
+    was_awaiting_body: bool,
+    was_sending: bool,
+    /// How long we have waited for the peer in all, since the last request began.
+    waited: Duration,
+}
+
+impl Watched {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            stage: Stage::Idle,
+            requests: 0,
+            since: now,
+            last_look: now,
+            was_awaiting_body: false,
+            was_sending: false,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// Takes note of what is seen `now`, and says what is over by that.
+    pub(crate) fn look(&mut self, pulse: &Pulse, limits: &Limits, now: Instant) -> Option<Over> {
+        let (stage, requests) = (pulse.stage(), pulse.requests.get());
+        if (stage, requests) != (self.stage, self.requests) {
+            (self.stage, self.requests) = (stage, requests);
+            self.since = now;
+            self.waited = Duration::ZERO;
+            (self.was_awaiting_body, self.was_sending) = (false, false);
+        }
+        let passed = now - std::mem::replace(&mut self.last_look, now);
+        let lasted = now - self.since;
+        match stage {
+            Stage::Idle => (lasted >= limits.idle).then_some(Over::Idle),
+            Stage::Head => (lasted >= limits.head).then_some(Over::Head),
+            Stage::Busy => self.look_at_busy(pulse, limits, passed),
+        }
+    }
+
+    /// Time counts only where it is the peer that is waited for, at this look and the one before.
+    fn look_at_busy(&mut self, pulse: &Pulse, limits: &Limits, passed: Duration) -> Option<Over> {
+        let awaits_body = pulse.awaiting_body.get() > 0;
+        let sends = pulse.unsent.get() > 0 || pulse.is_write_pending.get();
+        let awaited_body = std::mem::replace(&mut self.was_awaiting_body, awaits_body);
+        let sent = std::mem::replace(&mut self.was_sending, sends);
+        let (read, written) = pulse.began_at.get();
+        if awaited_body && awaits_body {
+            self.waited += passed;
+            let allowed = limits.patience_for(pulse.bytes_read.get() - read);
+            return (self.waited >= allowed).then_some(Over::Body);
+        }
+        if sent && sends {
+            self.waited += passed;
+            let allowed = limits.patience_for(pulse.bytes_written.get() - written);
+            return (self.waited >= allowed).then_some(Over::Answer);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

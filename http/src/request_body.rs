@@ -1,0 +1,322 @@
+//! The body of a request, to read from.
+
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, BufRead, Read};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use evy_runtime::block_on;
+use http_body::Body;
+use hyper::body::Incoming;
+
+use crate::connection::Connection;
+use crate::pulse::Count;
+use crate::{HeaderMap, StatusCode};
+
+/// The body of a request: a reader that parks while the client has not sent more.
+///
+/// It has an end by the rules of HTTP: a connection that breaks off before is an error. What is not read
+/// is thrown away; where that is much, the connection closes after the answer. A client that waits for
+/// `100 Continue` gets it at the first read.
+///
+/// ```
+/// use std::io::BufRead;
+/// use evy_http::{Request, RequestBody};
+///
+/// fn count_lines(request: Request) -> std::io::Result<String> {
+///     let lines = request.into_body().lines().collect::<Result<Vec<_>, _>>()?;
+///     Ok(format!("{} lines\n", lines.len()))
+/// }
+/// # let _ = count_lines;
+/// ```
+pub struct RequestBody {
+    incoming: Incoming,
+    chunk: Bytes,
+    /// Nothing comes behind `chunk`.
+    is_over: bool,
+    failure: Option<BodyError>,
+    trailers: Option<HeaderMap>,
+    /// How many bytes may still come.
+    left: u64,
+    connection: Rc<Connection>,
+}
+
+/// What can be wrong with the body of a request. As an [`io::Error`], it is inside of that.
+///
+/// ```
+/// use evy_http::{BodyError, StatusCode};
+///
+/// assert_eq!(BodyError::TooLarge.status(), StatusCode::PAYLOAD_TOO_LARGE);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// It is longer than the server, or the call, allows.
+    TooLarge,
+    /// The connection has ended before the body.
+    BrokenOff,
+    /// It breaks the rules of HTTP.
+    Malformed,
+    /// It is not UTF-8, and was to be a text.
+    NotText,
+}
+
+impl BodyError {
+    /// The status that a client gets for it.
+    ///
+    /// ```
+    /// use evy_http::{BodyError, StatusCode};
+    ///
+    /// assert_eq!(BodyError::Malformed.status(), StatusCode::BAD_REQUEST);
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BrokenOff | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::NotText => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        }
+    }
+
+    fn kind(self) -> io::ErrorKind {
+        match self {
+            Self::TooLarge => io::ErrorKind::FileTooLarge,
+            Self::BrokenOff => io::ErrorKind::UnexpectedEof,
+            Self::Malformed | Self::NotText => io::ErrorKind::InvalidData,
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "the body of the request is too large",
+            Self::BrokenOff => "the connection has ended before the body of the request",
+            Self::Malformed => "the body of the request breaks the rules of HTTP",
+            Self::NotText => "the body of the request is not UTF-8",
+        })
+    }
+}
+
+impl Error for BodyError {}
+
+impl From<BodyError> for io::Error {
+    fn from(error: BodyError) -> Self {
+        Self::new(error.kind(), error)
+    }
+}
+
+impl RequestBody {
+    pub(crate) fn new(incoming: Incoming, connection: Rc<Connection>) -> Self {
+        let is_over = incoming.is_end_stream();
+        let left = connection.limits().body.unwrap_or(u64::MAX);
+        Self {
+            incoming,
+            chunk: Bytes::new(),
+            is_over,
+            failure: None,
+            trailers: None,
+            left,
+            connection,
+        }
+    }
+
+    /// How long it is, if the client has said so, less what was read already.
+    ///
+    /// ```
+    /// fn announce(request: &evy_http::Request) {
+    ///     if let Some(length) = request.body().remaining() {
+    ///         println!("{length} bytes will come");
+    ///     }
+    /// }
+    /// # let _ = announce;
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn remaining(&self) -> Option<u64> {
+        let chunk = self.chunk.len() as u64;
+        if self.is_over {
+            Some(chunk)
+        } else {
+            self.incoming.size_hint().exact().map(|n| n + chunk)
+        }
+    }
+
+    /// The rest of it as bytes, of which there may be `limit`.
+    ///
+    /// ```
+    /// fn store(mut request: evy_http::Request) -> std::io::Result<String> {
+    ///     let bytes = request.body_mut().bytes(1 << 20)?;
+    ///     Ok(format!("{} bytes\n", bytes.len()))
+    /// }
+    /// # let _ = store;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError::TooLarge`] as `FileTooLarge`, as soon as it is known; those of a read.
+    ///
+    /// # Yields
+    ///
+    /// Until all of it is there.
+    pub fn bytes(&mut self, limit: usize) -> io::Result<Bytes> {
+        if self.remaining().is_some_and(|length| length > limit as u64) {
+            return Err(BodyError::TooLarge.into());
+        }
+        self.fill()?;
+        let first = std::mem::take(&mut self.chunk);
+        self.fill()?;
+        if self.chunk.is_empty() && first.len() <= limit {
+            return Ok(first);
+        }
+        let mut all = BytesMut::from(first);
+        loop {
+            all.extend_from_slice(&self.chunk);
+            if all.len() > limit {
+                return Err(BodyError::TooLarge.into());
+            }
+            if self.chunk.is_empty() {
+                return Ok(all.freeze());
+            }
+            self.chunk.clear();
+            self.fill()?;
+        }
+    }
+
+    /// The rest of it as text, of which there may be `limit` bytes.
+    ///
+    /// ```
+    /// fn upper(mut request: evy_http::Request) -> std::io::Result<String> {
+    ///     Ok(request.body_mut().text(64 * 1024)?.to_uppercase())
+    /// }
+    /// # let _ = upper;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bytes`](Self::bytes), and [`BodyError::NotText`] as `InvalidData`.
+    ///
+    /// # Yields
+    ///
+    /// Until all of it is there.
+    pub fn text(&mut self, limit: usize) -> io::Result<String> {
+        let bytes = self.bytes(limit)?;
+        String::from_utf8(bytes.into()).map_err(|_| BodyError::NotText.into())
+    }
+
+    /// The fields that came behind it; `None` before it was read to the end, and where there are none.
+    ///
+    /// ```
+    /// fn checksum(request: &evy_http::Request) -> Option<&evy_http::HeaderValue> {
+    ///     request.body().trailers()?.get("checksum")
+    /// }
+    /// # let _ = checksum;
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_ref()
+    }
+
+    /// Sees to it that there is something in `chunk`, unless it is over.
+    fn fill(&mut self) -> io::Result<()> {
+        while self.chunk.is_empty() && !self.is_over {
+            if let Some(failure) = self.failure {
+                return Err(failure.into());
+            }
+            if let Err(failure) = self.receive() {
+                self.failure = Some(failure);
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<(), BodyError> {
+        let pulse = self.connection.pulse();
+        let incoming = &mut self.incoming;
+        let frame = {
+            let mut awaiting = None;
+            block_on(poll_fn(|context| {
+                let poll = Pin::new(&mut *incoming).poll_frame(context);
+                if poll.is_pending() && awaiting.is_none() {
+                    awaiting = Some(Count::new(&pulse.awaiting_body));
+                }
+                poll
+            }))
+        };
+        match frame {
+            None => self.is_over = true,
+            Some(Err(error)) => return Err(failure_of(&error)),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(chunk) if chunk.len() as u64 > self.left => return Err(BodyError::TooLarge),
+                Ok(chunk) => {
+                    self.left -= chunk.len() as u64;
+                    self.chunk = chunk;
+                }
+                Err(frame) => self.trailers = frame.into_trailers().ok(),
+            },
+        }
+        Ok(())
+    }
+}
+
+/// What hyper's error says of the client.
+fn failure_of(error: &hyper::Error) -> BodyError {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(error) = inner.downcast_ref::<io::Error>()
+            && matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+        {
+            return BodyError::Malformed;
+        }
+        source = inner.source();
+    }
+    BodyError::BrokenOff
+}
+
+impl Read for RequestBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        self.fill()?;
+        let count = self.chunk.len().min(buffer.len());
+        self.chunk.copy_to_slice(&mut buffer[..count]);
+        Ok(count)
+    }
+}
+
+impl BufRead for RequestBody {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.fill()?;
+        Ok(&self.chunk)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.chunk.advance(amount);
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if !self.is_over && !self.incoming.is_end_stream() {
+            self.connection.pulse().is_unclean.set(true);
+        }
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody").field("remaining", &self.remaining()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,185 @@
+//! The streams that a server of HTTP can be given.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+
+use evy_green_net::adapt::Async;
+#[cfg(feature = "tls")]
+use evy_green_net::tls::TlsStream;
+use evy_green_net::{TcpStream, UnixStream};
+
+/// A green stream of any of the kinds that a server of HTTP can have.
+///
+/// ```
+/// use evy_http::Stream;
+///
+/// # let listener = evy_green_net::listen("127.0.0.1:0")?;
+/// let stream = Stream::from(evy_green_net::connect(listener.local_addr()?)?);
+/// assert!(matches!(stream, Stream::Tcp(_)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Stream {
+    /// A TCP connection.
+    Tcp(TcpStream),
+    /// One under TLS.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream<TcpStream>>),
+    /// A connection to a Unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// The server that has accepted it leaves its end to us.
+    pub(crate) fn finish_itself(&self) {
+        match self {
+            Self::Tcp(stream) => stream.finish_itself(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().finish_itself(),
+            Self::Unix(stream) => stream.finish_itself(),
+        }
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Self::Unix(stream)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<TlsStream<TcpStream>> for Stream {
+    fn from(stream: TlsStream<TcpStream>) -> Self {
+        Self::Tls(Box::new(stream))
+    }
+}
+
+/// A [`Stream`] for futures.
+#[derive(Debug)]
+pub(crate) enum AsyncStream {
+    Tcp(Async<TcpStream>),
+    #[cfg(feature = "tls")]
+    Tls(Async<Box<TlsStream<TcpStream>>>),
+    Unix(Async<UnixStream>),
+}
+
+/// Does the same with whichever it is.
+macro_rules! with_each {
+    ($stream:expr, $name:ident => $body:expr) => {
+        match $stream {
+            AsyncStream::Tcp($name) => $body,
+            #[cfg(feature = "tls")]
+            AsyncStream::Tls($name) => $body,
+            AsyncStream::Unix($name) => $body,
+        }
+    };
+}
+pub(crate) use with_each;
+
+impl AsyncStream {
+    pub(crate) fn new(stream: Stream) -> Self {
+        match stream {
+            Stream::Tcp(stream) => Self::Tcp(Async::new(stream)),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => Self::Tls(Async::new(stream)),
+            Stream::Unix(stream) => Self::Unix(Async::new(stream)),
+        }
+    }
+
+    pub(crate) fn into_stream(self) -> Stream {
+        match self {
+            Self::Tcp(stream) => Stream::Tcp(stream.into_inner()),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Stream::Tls(stream.into_inner()),
+            Self::Unix(stream) => Stream::Unix(stream.into_inner()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn bytes_read(&self) -> u64 {
+        with_each!(self, stream => stream.bytes_read())
+    }
+
+    #[inline]
+    pub(crate) fn bytes_written(&self) -> u64 {
+        with_each!(self, stream => stream.bytes_written())
+    }
+
+    /// Whether it is under TLS, and its handshake is to come.
+    pub(crate) fn is_shaking(&self) -> bool {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => !stream.get_ref().is_handshake_done(),
+            _ => false,
+        }
+    }
+}
+
+/// Does the same with the stream in whichever it is.
+macro_rules! io {
+    ($stream:expr, $name:ident => $body:expr) => {
+        match $stream {
+            Stream::Tcp($name) => $body,
+            #[cfg(feature = "tls")]
+            Stream::Tls($name) => {
+                let $name = &**$name;
+                $body
+            }
+            Stream::Unix($name) => $body,
+        }
+    };
+}
+
+impl Read for &Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        io!(self, stream => { let mut stream = stream; stream.read(buffer) })
+    }
+
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        io!(self, stream => { let mut stream = stream; stream.read_vectored(buffers) })
+    }
+}
+
+impl Write for &Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io!(self, stream => { let mut stream = stream; stream.write(bytes) })
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        io!(self, stream => { let mut stream = stream; stream.write_vectored(buffers) })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io!(self, stream => { let mut stream = stream; stream.flush() })
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buffer)
+    }
+
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(buffers)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(buffers)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self).flush()
+    }
+}

@@ -1,0 +1,149 @@
+//! A connection that goes on in another protocol.
+
+use std::fmt;
+use std::io::{self, Cursor, Read, Write};
+
+use bytes::Bytes;
+
+use crate::body::Kind;
+use crate::{Body, HeaderValue, Response, StatusCode, Stream, header};
+
+pub(crate) type OnUpgrade = Box<dyn FnOnce(Upgraded)>;
+
+/// The answer that ends HTTP on a connection: `101 Switching Protocols`, after which `proceed` gets the
+/// connection, on a green thread of its own.
+///
+/// It is for a request of HTTP/1.1 that has asked for it by `Upgrade: protocol` (or for `CONNECT`, with
+/// the status changed to 200). A request that has not gets an answer that makes no sense to it.
+///
+/// ```
+/// use std::io::{BufRead, BufReader, Write};
+/// use evy_http::{Request, Response, upgrade};
+///
+/// fn shout(_request: Request) -> Response {
+///     upgrade("shout", |mut connection| {
+///         let mut line = String::new();
+///         let mut reader = BufReader::new(&mut connection);
+///         if reader.read_line(&mut line).is_ok() {
+///             let _ = connection.write_all(line.to_uppercase().as_bytes());
+///         }
+///     })
+/// }
+/// ```
+///
+/// # Panics
+///
+/// When `protocol` is not a valid value of a header.
+///
+/// # Yields
+///
+/// Never.
+pub fn upgrade(protocol: &str, proceed: impl FnOnce(Upgraded) + 'static) -> Response {
+    let protocol = HeaderValue::from_str(protocol).expect("the name of a protocol is a token");
+    let mut response = Response::new(Body(Kind::Upgrade(Box::new(proceed))));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, protocol);
+    response
+}
+
+/// A connection after an [`upgrade`]: what the client has sent behind its request comes first.
+///
+/// ```
+/// use evy_http::Upgraded;
+///
+/// fn proceed(connection: Upgraded) -> std::io::Result<()> {
+///     std::io::copy(&mut &connection, &mut &connection)?;
+///     Ok(())
+/// }
+/// # let _ = proceed;
+/// ```
+pub struct Upgraded {
+    stream: Stream,
+    ahead: std::cell::RefCell<Cursor<Bytes>>,
+}
+
+impl Upgraded {
+    pub(crate) fn new(stream: Stream, ahead: Bytes) -> Self {
+        Self { stream, ahead: std::cell::RefCell::new(Cursor::new(ahead)) }
+    }
+
+    /// The stream below. What was read ahead is not seen there.
+    ///
+    /// ```
+    /// use evy_http::{Stream, Upgraded};
+    ///
+    /// fn is_plain(connection: &Upgraded) -> bool {
+    ///     matches!(connection.get_ref(), Stream::Tcp(_))
+    /// }
+    /// # let _ = is_plain;
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn get_ref(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The stream, and what was read ahead of it.
+    ///
+    /// ```
+    /// use evy_http::Upgraded;
+    ///
+    /// fn take_apart(connection: Upgraded) {
+    ///     let (stream, ahead) = connection.into_parts();
+    ///     println!("{} bytes were read ahead of {stream:?}", ahead.len());
+    /// }
+    /// # let _ = take_apart;
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn into_parts(self) -> (Stream, Bytes) {
+        let ahead = self.ahead.into_inner();
+        let position = ahead.position() as usize;
+        (self.stream, ahead.into_inner().slice(position..))
+    }
+}
+
+impl Read for &Upgraded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.ahead.borrow_mut().read(buffer)?;
+        if count > 0 || buffer.is_empty() { Ok(count) } else { (&self.stream).read(buffer) }
+    }
+}
+
+impl Write for &Upgraded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&self.stream).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&self.stream).flush()
+    }
+}
+
+impl Read for Upgraded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buffer)
+    }
+}
+
+impl Write for Upgraded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self).flush()
+    }
+}
+
+impl fmt::Debug for Upgraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgraded").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
