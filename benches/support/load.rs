@@ -99,12 +99,12 @@ struct Connection {
 
 impl Load {
     /// Opens the connections and has each echo one request.
-    pub(crate) fn connect(port: u16, connections: usize, size: usize) -> io::Result<Self> {
+    pub(crate) fn connect(port: u16, connections: usize, requests: Requests) -> io::Result<Self> {
         sys::raise_descriptor_limit()?;
         let mut load = Self {
             epoll: Epoll::new()?,
             connections: Vec::with_capacity(connections),
-            requests: Requests::new(size),
+            requests,
             buffer: vec![0; READ_SIZE],
             budget: 0,
             in_flight: 0,
@@ -125,18 +125,17 @@ impl Load {
             self.greet(&stream, index)?;
             stream.set_nonblocking(true)?;
             self.epoll.add(&stream, sys::STREAM_EDGES, index as u64)?;
-            self.connections.push(Some(Connection::idle(stream, self.requests.size)));
+            self.connections.push(Some(Connection::idle(stream, &self.requests)));
         }
         Ok(())
     }
 
     /// Sends the first request and waits for its answer.
     fn greet(&self, mut stream: &TcpStream, index: usize) -> io::Result<()> {
-        let request = self.requests.get(index, 0);
-        let mut answer = vec![0; request.len()];
-        stream.write_all(request)?;
+        let mut answer = vec![0; self.requests.answer_size];
+        stream.write_all(self.requests.get(index, 0))?;
         stream.read_exact(&mut answer)?;
-        if answer == request { Ok(()) } else { Err(io::Error::other("the first echo differs")) }
+        if self.requests.is_answer(index, 0, 0, &answer) { Ok(()) } else { Err(wrong_answer()) }
     }
 
     /// Loads the server, and returns what was seen.
@@ -215,8 +214,7 @@ impl Load {
         if marks & sys::READ_MARKS == 0 {
             return Ok(());
         }
-        let request = self.requests.get(index, connection.serial);
-        if !connection.receive(request, &mut self.buffer, marks)? {
+        if !connection.receive(&self.requests, index, &mut self.buffer, marks)? {
             return Ok(());
         }
         let now = Instant::now();
@@ -238,7 +236,7 @@ impl Load {
 
     fn fail_unanswered(&mut self) {
         for index in 0..self.connections.len() {
-            if self.connections[index].as_ref().is_some_and(|c| c.is_waiting(self.requests.size)) {
+            if self.connections[index].as_ref().is_some_and(|c| c.is_waiting(self.requests.answer_size)) {
                 self.fail(index, &ErrorKind::TimedOut.into());
             }
         }
@@ -250,7 +248,7 @@ impl Load {
         if self.errors == 0 {
             eprintln!("load: connection {index}, request {}: {error}", connection.serial);
         }
-        if connection.is_waiting(self.requests.size) {
+        if connection.is_waiting(self.requests.answer_size) {
             self.in_flight -= 1;
         }
         self.errors += 1;
@@ -258,12 +256,13 @@ impl Load {
 }
 
 impl Connection {
-    fn idle(stream: TcpStream, size: usize) -> Self {
-        Self { stream, serial: 0, sent: size, received: size, since: Instant::now() }
+    fn idle(stream: TcpStream, requests: &Requests) -> Self {
+        let (sent, received) = (requests.size, requests.answer_size);
+        Self { stream, serial: 0, sent, received, since: Instant::now() }
     }
 
-    fn is_waiting(&self, size: usize) -> bool {
-        self.received < size
+    fn is_waiting(&self, answer_size: usize) -> bool {
+        self.received < answer_size
     }
 
     fn begin(&mut self, now: Instant) {
@@ -285,7 +284,13 @@ impl Connection {
     }
 
     /// Reads what has come and compares it; returns whether the answer has just become whole.
-    fn receive(&mut self, request: &[u8], buffer: &mut [u8], marks: u32) -> io::Result<bool> {
+    fn receive(
+        &mut self,
+        requests: &Requests,
+        index: usize,
+        buffer: &mut [u8],
+        marks: u32,
+    ) -> io::Result<bool> {
         let before = self.received;
         loop {
             let length = match self.stream.read(buffer) {
@@ -294,9 +299,8 @@ impl Connection {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 Err(e) => return Err(e),
             };
-            let expected = request.get(self.received..self.received + length);
-            if expected != Some(&buffer[..length]) {
-                return Err(io::Error::other("the echo differs from the request"));
+            if !requests.is_answer(index, self.serial, self.received, &buffer[..length]) {
+                return Err(wrong_answer());
             }
             self.received += length;
             let drained = length < buffer.len() && marks & sys::LAST_READ_MARKS == 0;
@@ -304,27 +308,66 @@ impl Connection {
                 break;
             }
         }
-        Ok(self.received == request.len() && before < request.len())
+        let whole = requests.answer_size;
+        Ok(self.received == whole && before < whole)
     }
 }
 
-/// Where requests are cut from.
-struct Requests {
+/// What is sent, and what has to come back.
+pub(crate) struct Requests {
+    /// Where requests are cut from.
     block: Vec<u8>,
+    /// Places at which one may be cut.
+    cuts: usize,
     size: usize,
+    answer_size: usize,
+    /// What every answer begins with; without it, an answer is the request once more.
+    beginning: Option<&'static [u8]>,
 }
 
 impl Requests {
-    fn new(size: usize) -> Self {
+    /// Random bytes, which come back as they are.
+    pub(crate) fn echo(size: usize) -> Self {
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
         let block = (0..size + CUTS).map(|_| xorshift(&mut state)).collect();
-        Self { block, size }
+        Self { block, cuts: CUTS, size, answer_size: size, beginning: None }
+    }
+
+    /// The same request again and again, whose answers are all as long as the first one, which is asked
+    /// for here, and begin with `beginning`.
+    pub(crate) fn fixed(
+        port: u16,
+        request: &[u8],
+        beginning: &'static [u8],
+    ) -> io::Result<Self> {
+        let mut stream = open(port)?;
+        stream.write_all(request)?;
+        let mut answer = vec![0; READ_SIZE];
+        // It comes in one piece.
+        let answer_size = stream.read(&mut answer)?;
+        let (block, size) = (request.to_vec(), request.len());
+        Ok(Self { block, cuts: 1, size, answer_size, beginning: Some(beginning) })
     }
 
     fn get(&self, connection: usize, serial: usize) -> &[u8] {
-        let cut = (connection.wrapping_mul(61).wrapping_add(serial)) % CUTS;
+        let cut = (connection.wrapping_mul(61).wrapping_add(serial)) % self.cuts;
         &self.block[cut..cut + self.size]
     }
+
+    /// Whether `bytes` may be those of the answer that begin at `offset`.
+    fn is_answer(&self, connection: usize, serial: usize, offset: usize, bytes: &[u8]) -> bool {
+        let end = offset + bytes.len();
+        match self.beginning {
+            None => self.get(connection, serial).get(offset..end) == Some(bytes),
+            Some(beginning) => {
+                end <= self.answer_size && (offset > 0 || bytes.starts_with(beginning))
+            }
+        }
+    }
+}
+
+fn wrong_answer() -> io::Error {
+    io::Error::other("the answer is not what it should be")
 }
 
 /// The clocks at one end of the measuring.

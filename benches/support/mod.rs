@@ -12,6 +12,8 @@ pub(crate) mod churn;
 pub(crate) mod cpu;
 pub(crate) mod evy_echo;
 pub(crate) mod histogram;
+#[cfg(feature = "http")]
+pub(crate) mod http_hello;
 pub(crate) mod load;
 pub(crate) mod raw_echo;
 pub(crate) mod report;

@@ -6,8 +6,10 @@
 
 use super::args::Args;
 use super::churn::Churn;
-use super::load::{Load, Report, Stretch, Target};
+use super::load::{Load, Report, Requests, Stretch, Target};
 use super::{cpu, evy_echo, raw_echo, sys, udp_echo};
+#[cfg(feature = "http")]
+use super::http_hello;
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -16,6 +18,10 @@ use std::time::Duration;
 
 /// The argument that turns the executable into another process: `ROLE name core seconds …`.
 const ROLE: &str = "--role";
+
+/// What a usual client of HTTP sends, if it is brief.
+const HTTP_REQUEST: &[u8] =
+    b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
 
 /// What a process gets in addition to the time that it is expected to take.
 const GRACE: Duration = Duration::from_secs(120);
@@ -33,6 +39,10 @@ pub(crate) enum ServerKind {
     EvyUdp,
     /// Green threads that `evy::Server` starts.
     EvyServer,
+    /// hyper on tokio's current-thread runtime.
+    HyperTokio,
+    /// `evy::http`.
+    EvyHttp,
 }
 
 impl ServerKind {
@@ -43,6 +53,8 @@ impl ServerKind {
             Self::RawUdp => "raw-udp",
             Self::EvyUdp => "evy-udp",
             Self::EvyServer => "evy-server",
+            Self::HyperTokio => "hyper-tokio",
+            Self::EvyHttp => "evy-http",
         }
     }
 }
@@ -80,7 +92,12 @@ fn play() -> io::Result<bool> {
         "raw-udp" => udp_echo::serve_raw(announce)?,
         "evy-udp" => udp_echo::serve_evy(announce)?,
         "evy-server" => evy_echo::serve_well(announce)?,
+        #[cfg(feature = "http")]
+        "hyper-tokio" => http_hello::serve_tokio(announce)?,
+        #[cfg(feature = "http")]
+        "evy-http" => http_hello::serve_evy(announce)?,
         "load" => play_load(rest)?,
+        "http-load" => play_http_load(rest)?,
         "churn" => play_churn(rest)?,
         _ => return Err(io::Error::other(format!("no role {name}"))),
     }
@@ -90,7 +107,16 @@ fn play() -> io::Result<bool> {
 /// Loads by requests on connections that stay open.
 fn play_load(args: &[String]) -> io::Result<()> {
     let target = target(args)?;
-    let mut load = Load::connect(target.port, target.connections, target.size)?;
+    let mut load =
+        Load::connect(target.port, target.connections, Requests::echo(target.size))?;
+    answer_orders(|stretch| load.run(target.server, stretch))
+}
+
+/// Loads by requests of HTTP on connections that are kept.
+fn play_http_load(args: &[String]) -> io::Result<()> {
+    let target = target(args)?;
+    let requests = Requests::fixed(target.port, HTTP_REQUEST, b"HTTP/1.1 200 OK\r\n")?;
+    let mut load = Load::connect(target.port, target.connections, requests)?;
     answer_orders(|stretch| load.run(target.server, stretch))
 }
 
@@ -209,6 +235,11 @@ impl LoadProcess {
     /// for about `time`.
     pub(crate) fn start(target: Target, time: Duration) -> io::Result<Self> {
         Self::start_as("load", target, time)
+    }
+
+    /// Starts one that asks by HTTP.
+    pub(crate) fn start_http(target: Target, time: Duration) -> io::Result<Self> {
+        Self::start_as("http-load", target, time)
     }
 
     /// Starts one that opens its connections only when it is to give load, and closes each again.
