@@ -236,7 +236,10 @@ impl Load {
 
     fn fail_unanswered(&mut self) {
         for index in 0..self.connections.len() {
-            if self.connections[index].as_ref().is_some_and(|c| c.is_waiting(self.requests.answer_size)) {
+            if self.connections[index]
+                .as_ref()
+                .is_some_and(|c| c.is_waiting(self.requests.answer_size))
+            {
                 self.fail(index, &ErrorKind::TimedOut.into());
             }
         }
@@ -335,11 +338,7 @@ impl Requests {
 
     /// The same request again and again, whose answers are all as long as the first one, which is asked
     /// for here, and begin with `beginning`.
-    pub(crate) fn fixed(
-        port: u16,
-        request: &[u8],
-        beginning: &'static [u8],
-    ) -> io::Result<Self> {
+    pub(crate) fn fixed(port: u16, request: &[u8], beginning: &'static [u8]) -> io::Result<Self> {
         let mut stream = open(port)?;
         stream.write_all(request)?;
         let mut answer = vec![0; READ_SIZE];

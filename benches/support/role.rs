@@ -6,10 +6,10 @@
 
 use super::args::Args;
 use super::churn::Churn;
-use super::load::{Load, Report, Requests, Stretch, Target};
-use super::{cpu, evy_echo, raw_echo, sys, udp_echo};
 #[cfg(feature = "http")]
 use super::http_hello;
+use super::load::{Load, Report, Requests, Stretch, Target};
+use super::{cpu, evy_echo, raw_echo, sys, udp_echo};
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -107,8 +107,7 @@ fn play() -> io::Result<bool> {
 /// Loads by requests on connections that stay open.
 fn play_load(args: &[String]) -> io::Result<()> {
     let target = target(args)?;
-    let mut load =
-        Load::connect(target.port, target.connections, Requests::echo(target.size))?;
+    let mut load = Load::connect(target.port, target.connections, Requests::echo(target.size))?;
     answer_orders(|stretch| load.run(target.server, stretch))
 }
 

@@ -48,15 +48,12 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long one that is being shut down by HTTP/2 has for that.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What is known of the connection by which a request came: an extension of each
-/// [`Request`](crate::Request).
+/// What is known of the connection by which a request came: see
+/// [`RequestBody::connection`](crate::RequestBody::connection).
 ///
 /// ```
-/// use evy_http::{ConnectionInfo, Request};
-///
-/// fn whoami(request: Request) -> String {
-///     let info = request.extensions().get::<ConnectionInfo>().expect("every request has one");
-///     format!("{:?}\n", info.peer_addr)
+/// fn whoami(request: evy_http::Request) -> String {
+///     format!("{:?}\n", request.body().connection().peer_addr)
 /// }
 /// # let _ = whoami;
 /// ```

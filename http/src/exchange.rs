@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 
 use crate::connection::Connection;
 use crate::outgoing::Outgoing;
-use crate::{Access, StatusCode};
+use crate::{Access, Request, RequestBody, StatusCode};
 
 pub(crate) type Answer = ::http::Response<Outgoing>;
 
@@ -31,6 +31,10 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 pub(crate) struct Exchange {
     connection: Rc<Connection>,
+    /// For the handler: a green thread is started with a pointer, not with all of this.
+    request: Cell<Option<Request>>,
+    /// Where the handler is in the server's list, once it has parked.
+    pub(crate) handler: Cell<Option<usize>>,
     state: RefCell<State>,
     /// It is over.
     has_ended: Cell<bool>,
@@ -44,7 +48,7 @@ pub(crate) struct Exchange {
 enum State {
     /// The handler is at it; who waits, once somebody does.
     Pending(Option<Waker>),
-    Ready(Box<Answer>),
+    Ready(Answer),
     /// It was taken, or nobody will take it.
     Over,
     /// There will be none.
@@ -57,10 +61,7 @@ struct Log {
 }
 
 impl Exchange {
-    pub(crate) fn new(
-        connection: &Rc<Connection>,
-        request: &::http::Request<Incoming>,
-    ) -> Rc<Self> {
+    pub(crate) fn new(connection: &Rc<Connection>, request: ::http::Request<Incoming>) -> Rc<Self> {
         connection.pulse().begin_request();
         let log = connection.core().logs_accesses().then(|| {
             let access = Access {
@@ -77,6 +78,10 @@ impl Exchange {
         });
         Rc::new(Self {
             connection: Rc::clone(connection),
+            request: Cell::new(Some(
+                request.map(|incoming| RequestBody::new(incoming, Rc::clone(connection))),
+            )),
+            handler: Cell::new(None),
             state: RefCell::new(State::Pending(None)),
             has_ended: Cell::new(false),
             status: Cell::new(None),
@@ -89,6 +94,11 @@ impl Exchange {
         &self.connection
     }
 
+    /// The request, once.
+    pub(crate) fn take_request(&self) -> Option<Request> {
+        self.request.take()
+    }
+
     /// Gives the answer to whoever waits for it.
     pub(crate) fn answer(&self, answer: Answer) {
         let mut state = self.state.borrow_mut();
@@ -99,7 +109,7 @@ impl Exchange {
         };
         let waker = waker.take();
         self.status.set(Some(answer.status()));
-        *state = State::Ready(Box::new(answer));
+        *state = State::Ready(answer);
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -167,7 +177,7 @@ impl Future for Answering {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<Answer>> {
         let mut state = self.0.state.borrow_mut();
         match mem::replace(&mut *state, State::Over) {
-            State::Ready(answer) => Poll::Ready(Ok(*answer)),
+            State::Ready(answer) => Poll::Ready(Ok(answer)),
             State::Pending(old) => {
                 let waker = match old {
                     Some(waker) if waker.will_wake(context.waker()) => waker,

@@ -12,7 +12,7 @@ use evy_runtime::block_on;
 use http_body::Body;
 use hyper::body::Incoming;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, ConnectionInfo};
 use crate::pulse::Count;
 use crate::{HeaderMap, StatusCode};
 
@@ -125,6 +125,22 @@ impl RequestBody {
             left,
             connection,
         }
+    }
+
+    /// What is known of the connection by which the request came.
+    ///
+    /// ```
+    /// fn is_safe(request: &evy_http::Request) -> bool {
+    ///     request.body().connection().is_tls
+    /// }
+    /// # let _ = is_safe;
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn connection(&self) -> ConnectionInfo {
+        self.connection.info()
     }
 
     /// How long it is, if the client has said so, less what was read already.

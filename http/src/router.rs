@@ -164,7 +164,9 @@ impl Handler for Router {
         let is_head = request.method() == Method::HEAD;
         let handler = by_method.or_else(|| if is_head { handlers.get("GET") } else { None });
         let Some(handler) = handler else { return not_allowed(handlers) };
-        request.extensions_mut().insert(PathParams(params));
+        if !params.is_empty() {
+            request.extensions_mut().insert(PathParams(params));
+        }
         handler.handle(request)
     }
 }

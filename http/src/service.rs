@@ -4,7 +4,6 @@
 //! body that the handler reads. It is switched to at once, so that an answer which needs no wait is there
 //! when hyper first asks for it.
 
-use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -18,10 +17,7 @@ use crate::exchange::{Answer, Answering, Exchange};
 use crate::limits::{HANDLERS, LONGEST_TARGET};
 use crate::outgoing::Outgoing;
 use crate::pipe::{CutOff, Pipe};
-use crate::{
-    BodyWriter, HeaderValue, IntoResponse, Request, RequestBody, Response, StatusCode, Version,
-    header,
-};
+use crate::{BodyWriter, HeaderValue, IntoResponse, Response, StatusCode, Version, header};
 
 /// What hyper calls with each request of a connection.
 pub(crate) struct Service(pub(crate) Rc<Connection>);
@@ -33,16 +29,17 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
 
     fn call(&self, request: ::http::Request<Incoming>) -> Answering {
         let connection = &self.0;
-        let exchange = Exchange::new(connection, &request);
+        let wrong = refuse(connection, &request);
+        let exchange = Exchange::new(connection, request);
         if connection.core().is_stopping() {
             connection.order(Order::Finish);
         }
-        match refuse(connection, &request) {
+        match wrong {
             Some(status) => {
                 connection.pulse().is_unclean.set(true);
                 answer_and_close(&exchange, status);
             }
-            None => start_handler(&exchange, request),
+            None => start_handler(&exchange),
         }
         Answering(exchange)
     }
@@ -78,8 +75,39 @@ fn has_valid_host(request: &::http::Request<Incoming>) -> bool {
 /// Whether it may stand there: empty, or a name or number with a port. That it has no user, path or blank
 /// is what matters: these are how two servers come to read two things in it.
 fn is_host(host: &[u8]) -> bool {
-    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(byte))
+    host.iter().all(|byte| HOST_BYTES[usize::from(*byte)])
 }
+
+const HOST_BYTES: [bool; 256] = {
+    let mut bytes = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        let is_mark = matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'['
+                | b']'
+                | b'%'
+        );
+        bytes[byte as usize] = byte.is_ascii_alphanumeric() || is_mark;
+        byte += 1;
+    }
+    bytes
+};
 
 /// An answer without a handler, after which the connection closes.
 fn answer_and_close(exchange: &Rc<Exchange>, status: StatusCode) {
@@ -91,43 +119,34 @@ fn answer_and_close(exchange: &Rc<Exchange>, status: StatusCode) {
     give(exchange, response);
 }
 
-fn start_handler(exchange: &Rc<Exchange>, request: ::http::Request<Incoming>) {
-    let connection = Rc::clone(exchange.connection());
-    let core = Rc::clone(connection.core());
-    let (mut head, incoming) = request.into_parts();
-    head.extensions.insert(connection.info());
-    let request = Request::from_parts(head, RequestBody::new(incoming, Rc::clone(&connection)));
-    let key = Rc::new(Cell::new(None));
-    let running = Running { exchange: Rc::clone(exchange), key: Rc::clone(&key) };
+fn start_handler(exchange: &Rc<Exchange>) {
+    let connection = exchange.connection();
     connection.handlers.set(connection.handlers.get() + 1);
-    let thread = spawn_eager(move || handle(&running, request));
+    let running = Running(Rc::clone(exchange));
+    let thread = spawn_eager(move || handle(&running.0));
     if !thread.is_finished() {
-        key.set(Some(core.add_handler(thread.id())));
+        exchange.handler.set(Some(connection.core().add_handler(thread.id())));
     }
 }
 
 /// A handler's green thread is there.
-struct Running {
-    exchange: Rc<Exchange>,
-    /// Where it is in the server's list, once it has parked.
-    key: Rc<Cell<Option<usize>>>,
-}
+struct Running(Rc<Exchange>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let connection = self.exchange.connection();
+        let connection = self.0.connection();
         connection.handlers.set(connection.handlers.get() - 1);
-        if let Some(key) = self.key.take() {
+        if let Some(key) = self.0.handler.take() {
             connection.core().remove_handler(key);
         }
-        self.exchange.fail();
+        self.0.fail();
     }
 }
 
 /// What a handler's green thread does.
-fn handle(running: &Running, request: Request) {
-    let exchange = &running.exchange;
+fn handle(exchange: &Rc<Exchange>) {
     let core = exchange.connection().core();
+    let request = exchange.take_request().expect("it is handled once");
     let (method, uri) = (request.method().clone(), request.uri().clone());
     match catch_unwind(AssertUnwindSafe(|| core.handler.handle(request))) {
         Ok(response) => give(exchange, response),
