@@ -31,10 +31,10 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 pub(crate) struct Exchange {
     connection: Rc<Connection>,
-    /// For the handler: a green thread is started with a pointer, not with all of this.
-    request: Cell<Option<Request>>,
     /// Where the handler is in the server's list, once it has parked.
     pub(crate) handler: Cell<Option<usize>>,
+    /// For the handler: its green thread is started with a pointer to it.
+    request: Cell<Option<Request>>,
     state: RefCell<State>,
     /// It is over.
     has_ended: Cell<bool>,
@@ -76,12 +76,11 @@ impl Exchange {
             };
             Box::new(Log { access, begun: Instant::now() })
         });
+        let request = request.map(|incoming| RequestBody::new(incoming, Rc::clone(connection)));
         Rc::new(Self {
             connection: Rc::clone(connection),
-            request: Cell::new(Some(
-                request.map(|incoming| RequestBody::new(incoming, Rc::clone(connection))),
-            )),
             handler: Cell::new(None),
+            request: Cell::new(Some(request)),
             state: RefCell::new(State::Pending(None)),
             has_ended: Cell::new(false),
             status: Cell::new(None),
@@ -104,7 +103,7 @@ impl Exchange {
         let mut state = self.state.borrow_mut();
         let State::Pending(waker) = &mut *state else {
             drop(state);
-            // Nobody is there any more. Its drop looks at this.
+            // Nobody is there any more.
             return drop(answer);
         };
         let waker = waker.take();
@@ -119,13 +118,14 @@ impl Exchange {
     /// There will be no answer: the connection has to break off. After an answer it is nothing.
     pub(crate) fn fail(&self) {
         let mut state = self.state.borrow_mut();
-        if let State::Pending(waker) = &mut *state {
-            let waker = waker.take();
-            *state = State::Failed;
-            drop(state);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+        let waker = match &mut *state {
+            State::Pending(waker) => waker.take(),
+            State::Ready(_) | State::Over | State::Failed => return,
+        };
+        *state = State::Failed;
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 
@@ -195,13 +195,13 @@ impl Future for Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let state = self.0.state.replace(State::Over);
-        match state {
+        if matches!(*self.0.state.borrow(), State::Over) {
             // The answer's body has it now.
-            State::Over => {}
-            // Dropped outside of the borrow, it ends the exchange; and so does this.
-            State::Ready(answer) => drop(answer),
-            State::Pending(_) | State::Failed => self.0.end(),
+            return;
         }
+        // Dropped outside of the borrow; an answer ends the exchange, and so does this.
+        let state = self.0.state.replace(State::Over);
+        drop(state);
+        self.0.end();
     }
 }

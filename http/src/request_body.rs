@@ -38,7 +38,7 @@ pub struct RequestBody {
     /// Nothing comes behind `chunk`.
     is_over: bool,
     failure: Option<BodyError>,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     /// How many bytes may still come.
     left: u64,
     connection: Rc<Connection>,
@@ -241,7 +241,7 @@ impl RequestBody {
     ///
     /// Never.
     pub fn trailers(&self) -> Option<&HeaderMap> {
-        self.trailers.as_ref()
+        self.trailers.as_deref()
     }
 
     /// Sees to it that there is something in `chunk`, unless it is over.
@@ -279,7 +279,7 @@ impl RequestBody {
                     self.left -= chunk.len() as u64;
                     self.chunk = chunk;
                 }
-                Err(frame) => self.trailers = frame.into_trailers().ok(),
+                Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
             },
         }
         Ok(())

@@ -36,6 +36,7 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
         }
         match wrong {
             Some(status) => {
+                drop(exchange.take_request());
                 connection.pulse().is_unclean.set(true);
                 answer_and_close(&exchange, status);
             }

@@ -58,8 +58,20 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(fd, bytes, SendFlags::NOSIGNAL)?)
 }
 
+/// What is copied together rather than gathered by the kernel: `send` of 133 bytes takes 1.79 µs,
+/// `sendmsg` of two buffers 1.86 µs.
+const COPIED: usize = 256;
+
 /// Writes from several buffers.
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    if let [head, body] = buffers
+        && head.len() + body.len() <= COPIED
+    {
+        let mut copy = [0; COPIED];
+        copy[..head.len()].copy_from_slice(head);
+        copy[head.len()..][..body.len()].copy_from_slice(body);
+        return send(fd, &copy[..head.len() + body.len()]);
+    }
     let buffers = &buffers[..buffers.len().min(MOST_BUFFERS)];
     let mut nothing = SendAncillaryBuffer::default();
     Ok(rustix::net::sendmsg(fd, buffers, &mut nothing, SendFlags::NOSIGNAL)?)
