@@ -517,7 +517,13 @@ impl Scheduler {
     /// is time to look at the clock.
     #[inline(always)]
     pub(crate) fn somebody_waits_for_a_turn(&self) -> bool {
-        self.ready.has_entries() || self.ticks.get() >= LOOK_EVERY
+        self.ready.has_entries() || self.is_time_to_look()
+    }
+
+    /// Whether the loop would look at the clock now.
+    #[inline(always)]
+    pub(crate) fn is_time_to_look(&self) -> bool {
+        self.ticks.get() >= LOOK_EVERY
     }
 
     /// Counts an I/O call that a future is about to make, and whether it may: not where the current green

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Their wakers are [`block_on`](crate::block_on)'s, so the loop may call them. Each future has its own
-//! share of I/O calls a poll, and between two polls whoever is ready runs: a future is served as a green
-//! thread would be. One that blocks (in the green way) holds up the others, and nobody else.
+//! share of I/O calls a poll. Those that are ready at the beginning of the driver's turn are polled in it,
+//! as they would have run before whoever is ready behind them if they were green threads; then the others
+//! run. One that blocks (in the green way) holds up the others, and nobody else.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -176,6 +177,14 @@ impl Tasks {
         }
     }
 
+    /// Parks the driver until one is ready.
+    fn park(&self, scheduler: &Scheduler) {
+        let thread = scheduler.current();
+        self.parked.set(Some(thread));
+        let _parked = Parked(self);
+        park(scheduler, thread, WAKERS);
+    }
+
     /// Drops every future that is there. That may run code of users, which may add some.
     fn drop_all(&self) {
         for index in 0.. {
@@ -195,22 +204,30 @@ impl Tasks {
 fn drive(scheduler: &'static Scheduler) {
     let tasks = &scheduler.tasks;
     while tasks.live.get() > 0 {
-        match tasks.next() {
-            Some((index, Some(task))) => {
-                poll(scheduler, index, task);
-                scheduler.renew_operations();
-                if scheduler.somebody_waits_for_a_turn() {
-                    scheduler.yield_current();
-                }
+        let batch = tasks.ready.borrow().len();
+        if batch == 0 {
+            tasks.park(scheduler);
+        } else {
+            poll_some(scheduler, batch);
+            if scheduler.somebody_waits_for_a_turn() {
+                scheduler.yield_current();
             }
+        }
+    }
+}
+
+/// Polls the first `batch` of those that are ready; fewer where it is time to look at the clock.
+fn poll_some(scheduler: &'static Scheduler, batch: usize) {
+    for _ in 0..batch {
+        match scheduler.tasks.next() {
+            Some((index, Some(task))) => poll(scheduler, index, task),
             // It has ended since it was woken.
             Some((_, None)) => {}
-            None => {
-                let thread = scheduler.current();
-                tasks.parked.set(Some(thread));
-                let _parked = Parked(tasks);
-                park(scheduler, thread, WAKERS);
-            }
+            None => return,
+        }
+        scheduler.renew_operations();
+        if scheduler.is_time_to_look() {
+            return;
         }
     }
 }
