@@ -72,7 +72,7 @@ impl Report {
         let end = tally.last_answer.get().map_or(stop, |last| last.max(stop));
         let asked_for = run.pace.get().map_or(0, |pace| pace.due_by(stop - SLACK));
         Self {
-            address: options.address.clone(),
+            address: options.shown_address().to_string(),
             connections: options.connections,
             size: options.size,
             pipeline: options.pipeline,

@@ -12,12 +12,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::client::Client;
 use crate::connection::{Connection, Target};
+use crate::failure::Failure;
 use crate::options::Options;
 use crate::pace::Pace;
 use crate::pattern::Pattern;
 use crate::ramp::Ramp;
 use crate::report::Report;
 use crate::tally::{Tally, add};
+use crate::tls::Tls;
 use crate::view::View;
 
 /// How long answers may still come after an interrupt.
@@ -81,12 +83,13 @@ struct Worker {
 ///
 /// # Errors
 ///
-/// When the server cannot be reached at all.
+/// When the server cannot be reached at all, or there is something wrong with what TLS is to trust.
 pub(crate) fn run(options: &Options) -> io::Result<Report> {
     let (news, inbox) = unbounded();
     raise_limit();
-    let (target, first) = Target::find(&options.address, options.timeout)
-        .map_err(|error| unreachable(options, error))?;
+    let tls = options.tls().map(|(trust, name)| Tls::new(trust, name)).transpose()?;
+    let (target, first) = Target::find(&options.address.name, tls, options.timeout)
+        .map_err(|failure| unreachable(options, &failure))?;
     tell_interrupts(Signals::new([SIGINT, SIGTERM])?, news.clone());
     let run = Rc::new(Run::new(options, target));
     add(&run.tally.opened, 1);
@@ -127,8 +130,12 @@ fn tell_interrupts(mut signals: Signals, news: Sender<News>) {
     evy::spawn_n(move || while signals.wait().is_ok() && news.send(News::Interrupt).is_ok() {});
 }
 
-fn unreachable(options: &Options, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot connect to {}: {error}", options.address))
+fn unreachable(options: &Options, failure: &Failure) -> io::Error {
+    let address = options.shown_address();
+    io::Error::other(match failure {
+        Failure::Connect(error) => format!("cannot connect to {address}: {error}"),
+        failure => format!("{address}: {failure}"),
+    })
 }
 
 fn show(run: &Rc<Run>, shown: impl FnOnce(&Run) + 'static) -> GreenThread<()> {
