@@ -9,6 +9,7 @@ use evy::GreenThread;
 use evy::signal::{SIGINT, SIGTERM, Signals};
 use evy::sync::{Event, Receiver, RecvTimeoutError, Sender, WaitGroup, unbounded};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::client::Client;
 use crate::connection::{Connection, Target};
@@ -17,7 +18,7 @@ use crate::options::Options;
 use crate::pace::Pace;
 use crate::pattern::Pattern;
 use crate::ramp::Ramp;
-use crate::report::Report;
+use crate::report::{Report, Span};
 use crate::tally::{Tally, add};
 use crate::tls::Tls;
 use crate::view::View;
@@ -101,7 +102,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
     });
     let opened = inbox.recv();
     view.kill();
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), own_cpu());
     run.pace.set(options.rate.map(|rate| Pace::new(begin, options.connections, rate)));
     let mut interrupted = !matches!(opened, Ok(News::Opened));
     if !interrupted {
@@ -111,12 +112,13 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
         interrupted = inbox.recv_timeout(options.duration).is_ok();
         view.kill();
     }
-    let stop = Instant::now();
+    let (stop, cpu) = (Instant::now(), own_cpu().saturating_sub(cpu));
+    let span = Span { begin, stop, cpu, answered: run.tally.answered.get() };
     run.stopped.set(true);
     let unfinished =
         wind_up(&workers, &inbox, if interrupted { GRACE } else { run.timeout + MARGIN });
     run.view.clear();
-    Ok(Report::new(options, &run, begin, stop, interrupted, unfinished))
+    Ok(Report::new(options, &run, &span, interrupted, unfinished))
 }
 
 /// Takes all the descriptors that the system lets this process have: every connection is one. Where
@@ -124,6 +126,11 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
 fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// The time that this process has been on a CPU.
+fn own_cpu() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
 fn tell_interrupts(mut signals: Signals, news: Sender<News>) {
