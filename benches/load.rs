@@ -3,12 +3,14 @@
 //! ```text
 //! cargo bench --bench load                    # the whole table, about two minutes
 //! cargo bench --bench load -- 50 64           # 50 connections, 64 bytes
+//! cargo bench --bench load -- --asleep        # the server sleeps when it has nothing to do
 //! cargo bench --bench load -- --self-check    # raw against raw: how far ratios can be trusted
 //! ```
 //!
 //! Both load one and the same server, a hand-written epoll loop in a process of its own on a core of its
-//! own, by turns: a slice of time each (raw, evy, raw, evy, …). Both check every byte and keep a
-//! histogram. Requests per CPU second are those that were answered over the time that the load generator
+//! own, by turns: a slice of time each (raw, evy, raw, evy, …). The server never sleeps: otherwise the
+//! one of both whom the server has to wait for pays for waking it at each request, a microsecond or more
+//! that says nothing about its own work. Both check every byte and keep a histogram. Requests per CPU second are those that were answered over the time that the load generator
 //! itself was on a CPU, without its start and the opening of connections. A ratio is the median of the
 //! ratios of neighbouring slices, with the quartiles behind it; above 1, evy is the better one.
 //!
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
 
 fn bench(mut args: Args) -> io::Result<()> {
     let self_check = args.flag("--self-check");
+    let kind = if args.flag("--asleep") { ServerKind::Raw } else { ServerKind::RawAwake };
     let slices = args.number("--slices", 10.0)?.max(1.0) as usize;
     let time = Duration::from_secs_f64(args.number("--seconds", 1.0)?.clamp(0.05, 600.0));
     let connections = args.list(&CONNECTIONS)?;
@@ -71,7 +74,7 @@ fn bench(mut args: Args) -> io::Result<()> {
         let default = if all { &SIZES[..] } else { &SIZES[..1] };
         for &size in if sizes.is_empty() { default } else { &sizes } {
             eprintln!("{connections} connections, {size} bytes");
-            let cell = Cell { connections, size, time };
+            let cell = Cell { kind, connections, size, time };
             let (raw, evy) = cell.measure(slices, program.as_ref())?;
             errors += raw.errors() + evy.errors();
             table.row(cell.row(&raw, &evy));
@@ -97,6 +100,7 @@ fn build() -> io::Result<PathBuf> {
 
 /// A row of the table.
 struct Cell {
+    kind: ServerKind,
     connections: usize,
     size: usize,
     /// Of a slice.
@@ -106,7 +110,7 @@ struct Cell {
 impl Cell {
     fn measure(&self, slices: usize, program: Option<&PathBuf>) -> io::Result<(Slices, Slices)> {
         let all = (self.time * 4 + WARM_UP) * slices as u32;
-        let server = Server::start(ServerKind::Raw, all)?;
+        let server = Server::start(self.kind, all)?;
         let (connections, size) = (self.connections, self.size);
         let target = Target { port: server.port, server: server.pid, connections, size };
         let mut raw_load = LoadProcess::start(target, all)?;

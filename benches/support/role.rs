@@ -26,6 +26,8 @@ const GRACE: Duration = Duration::from_secs(120);
 pub(crate) enum ServerKind {
     /// Hand-written epoll.
     Raw,
+    /// The same, never asleep.
+    RawAwake,
     /// Green threads.
     Evy,
     /// Hand-written epoll, over UDP.
@@ -40,6 +42,7 @@ impl ServerKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
+            Self::RawAwake => "raw-awake",
             Self::Evy => "evy",
             Self::RawUdp => "raw-udp",
             Self::EvyUdp => "evy-udp",
@@ -77,6 +80,7 @@ fn play() -> io::Result<bool> {
     sys::raise_descriptor_limit()?;
     match name.as_str() {
         "raw" => raw_echo::serve(announce)?,
+        "raw-awake" => raw_echo::serve_awake(announce)?,
         "evy" => evy_echo::serve(announce)?,
         "raw-udp" => udp_echo::serve_raw(announce)?,
         "evy-udp" => udp_echo::serve_evy(announce)?,

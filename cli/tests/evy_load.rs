@@ -268,6 +268,7 @@ fn against_the_bundled_server_every_answer_is_right_and_counted() {
     assert_eq!(report.at("address"), &Json::Text(server.address.clone()));
     assert_eq!((report.at("rate"), report.at("interrupted")), (&Json::Null, &Json::Bool(false)));
     assert_eq!(report.later_than(0.0), requests, "the histogram has every answer");
+    assert!(report.number("cpu_percent") > 0.0 && report.number("cpu_us_per_request") > 0.0);
     let latencies = ["min", "p50", "p90", "p99", "p99_9", "max"];
     let latencies = latencies.map(|name| report.number(&format!("latency_us.{name}")));
     assert!(latencies.is_sorted() && latencies[0] > 0.0, "{latencies:?}");
@@ -413,6 +414,42 @@ fn a_server_that_does_not_answer_is_an_error_after_the_timeout() {
     assert_eq!(output.status.code(), Some(1));
     let report = Json::of(&output);
     assert_eq!((report.count("errors.timeout"), report.count("lost")), (1, 1));
+}
+
+#[test]
+fn a_server_that_does_not_even_read_is_an_error_after_the_timeout() {
+    // More than the sockets hold: the request itself gets stuck.
+    let server = Server::start(|_, stream| {
+        let _ = stream.peek(&mut [0]);
+        #[expect(clippy::disallowed_methods, reason = "this server does nothing, for ever")]
+        thread::sleep(PATIENCE);
+    });
+    let args = "--connections 1 --size 64M --duration 0.1 --timeout 0.3 --json";
+    let start = Instant::now();
+    let report = Json::of(&server.load(args));
+    assert!((Duration::from_millis(300)..PATIENCE).contains(&start.elapsed()));
+    assert_eq!((report.count("errors.timeout"), report.count("errors.total")), (1, 1));
+}
+
+#[test]
+fn the_timeout_is_for_silence_and_not_for_a_slow_answer_or_a_rare_request() {
+    let server = Server::start(|_, mut stream| {
+        stream.set_nodelay(true).unwrap();
+        let mut byte = [0];
+        while stream.read_exact(&mut byte).is_ok() && stream.write_all(&byte).is_ok() {
+            #[expect(clippy::disallowed_methods, reason = "this server is slow")]
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    // An answer takes 640 ms, and comes byte by byte.
+    let output = server.load("--connections 1 --size 32 --duration 0.1 --timeout 0.4 --json");
+    let report = Json::of(&output);
+    assert_eq!((report.count("requests"), report.count("errors.total")), (1, 0));
+    // There are 500 ms between two requests.
+    let output = server.load("-c 1 --size 1 --duration 1.2 --rate 2 --timeout 0.2 --json");
+    let report = Json::of(&output);
+    assert_eq!((report.count("errors.total"), report.count("opened")), (0, 1), "{report:?}");
+    assert_eq!(report.count("requests"), 3);
 }
 
 #[test]
@@ -693,8 +730,8 @@ fn the_report_for_people_has_the_figures_and_a_histogram() {
     let output = load(&server.address, "--connections 2 --duration 0.2 --rate 100");
     assert!(output.status.success());
     let text = stdout(&output);
-    for part in ["2 connections, 64 bytes", "requests", "MiB each way", "errors", "99.9%", "up to"]
-    {
+    let parts = ["2 connections, 64 bytes", "requests", "MiB each way", "own CPU", "errors"];
+    for part in parts.into_iter().chain(["99.9%", "up to"]) {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert!(text.contains("from when its request was due") && text.contains("####"), "{text}");

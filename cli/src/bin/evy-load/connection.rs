@@ -58,17 +58,10 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    pub(crate) fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+    pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
-            Self::Tls(stream) => stream.set_read_timeout(Some(timeout)),
-        }
-    }
-
-    pub(crate) fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.set_write_timeout(Some(timeout)),
-            Self::Tls(stream) => stream.set_write_timeout(Some(timeout)),
+            Self::Tcp(stream) => stream.set_read_timeout(timeout),
+            Self::Tls(stream) => stream.set_read_timeout(timeout),
         }
     }
 

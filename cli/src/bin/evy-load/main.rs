@@ -13,6 +13,7 @@ mod failure;
 mod json;
 mod options;
 mod pace;
+mod patience;
 mod pattern;
 mod pump;
 mod ramp;

@@ -16,6 +16,7 @@ use crate::connection::{Connection, Target};
 use crate::failure::Failure;
 use crate::options::Options;
 use crate::pace::Pace;
+use crate::patience::{self, Waiting};
 use crate::pattern::Pattern;
 use crate::ramp::Ramp;
 use crate::report::{Report, Span};
@@ -77,7 +78,7 @@ enum News {
 
 struct Worker {
     thread: GreenThread<()>,
-    in_flight: Rc<Cell<usize>>,
+    waiting: Rc<Waiting>,
 }
 
 /// Runs the load that `options` ask for.
@@ -96,6 +97,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
     add(&run.tally.opened, 1);
     let start = Rc::new(Event::new());
     let workers = spawn_clients(&run, options.connections, first, &start, news);
+    watch(&workers, options.timeout);
     let view = show(&run, {
         let connections = options.connections;
         move |run| run.view.opening(&run.tally, connections)
@@ -161,8 +163,8 @@ fn spawn_clients(
     let (opening, living) = (WaitGroup::new(), WaitGroup::new());
     let mut first = Some(first);
     let spawn = |number| {
-        let in_flight = Rc::new(Cell::new(0));
-        let client = Client::new(Rc::clone(run), number, Rc::clone(&in_flight));
+        let waiting = Rc::new(Waiting::new());
+        let client = Client::new(Rc::clone(run), number, Rc::clone(&waiting));
         let (start, first) = (Rc::clone(start), first.take());
         let (opening, living) = (opening.clone(), living.clone());
         let thread = evy::spawn(move || {
@@ -172,7 +174,7 @@ fn spawn_clients(
             start.wait();
             client.work(connection);
         });
-        Worker { thread, in_flight }
+        Worker { thread, waiting }
     };
     let workers = (0..clients).map(spawn).collect();
     evy::spawn_n(move || {
@@ -184,10 +186,16 @@ fn spawn_clients(
     workers
 }
 
+/// Ends connections on which no answer comes, to the end of the run.
+fn watch(workers: &[Worker], timeout: Duration) {
+    let all: Vec<_> = workers.iter().map(|worker| Rc::clone(&worker.waiting)).collect();
+    evy::spawn_n(move || patience::watch(&all, timeout));
+}
+
 /// Ends the clients with nothing in flight at once, and the others when their answers have come, or
 /// after `grace`, or at an interrupt. How many requests were then still in flight.
 fn wind_up(workers: &[Worker], inbox: &Receiver<News>, grace: Duration) -> usize {
-    for idle in workers.iter().filter(|worker| worker.in_flight.get() == 0) {
+    for idle in workers.iter().filter(|worker| worker.waiting.in_flight() == 0) {
         idle.thread.kill();
     }
     let end = Instant::now() + grace;
@@ -201,7 +209,7 @@ fn wind_up(workers: &[Worker], inbox: &Receiver<News>, grace: Duration) -> usize
             }
         }
     }
-    let unfinished = workers.iter().map(|worker| worker.in_flight.get()).sum();
+    let unfinished = workers.iter().map(|worker| worker.waiting.in_flight()).sum();
     for worker in workers {
         worker.thread.kill();
     }
