@@ -19,7 +19,7 @@
 mod support;
 
 use std::io::{self, BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 use support::args::Args;
@@ -75,7 +75,7 @@ fn bench(mut args: Args) -> io::Result<()> {
         for &size in if sizes.is_empty() { default } else { &sizes } {
             eprintln!("{connections} connections, {size} bytes");
             let cell = Cell { kind, connections, size, time };
-            let (raw, evy) = cell.measure(slices, program.as_ref())?;
+            let (raw, evy) = cell.measure(slices, program.as_deref())?;
             errors += raw.errors() + evy.errors();
             table.row(cell.row(&raw, &evy));
         }
@@ -108,7 +108,7 @@ struct Cell {
 }
 
 impl Cell {
-    fn measure(&self, slices: usize, program: Option<&PathBuf>) -> io::Result<(Slices, Slices)> {
+    fn measure(&self, slices: usize, program: Option<&Path>) -> io::Result<(Slices, Slices)> {
         let all = (self.time * 4 + WARM_UP) * slices as u32;
         let server = Server::start(self.kind, all)?;
         let (connections, size) = (self.connections, self.size);
@@ -139,7 +139,7 @@ impl Cell {
     }
 
     /// Runs evy-load, which opens its connections first.
-    fn run_evy(&self, program: &PathBuf, port: u16) -> io::Result<Slice> {
+    fn run_evy(&self, program: &Path, port: u16) -> io::Result<Slice> {
         let mut command = role::client_program(program, self.time)?;
         command.args([&format!("127.0.0.1:{port}"), "--json", "--ramp", RAMP]);
         command.args(["--connections", &self.connections.to_string()]);

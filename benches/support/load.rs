@@ -71,10 +71,26 @@ pub(crate) struct Report {
     pub(crate) client_cpu: Duration,
 }
 
+/// What carries the bytes of a connection.
+pub(crate) trait Wire: Read + Write {
+    /// A read that does not fill its buffer has taken all that was there.
+    const SHORT_READ_IS_LAST: bool;
+
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Wire for TcpStream {
+    const SHORT_READ_IS_LAST: bool = true;
+
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
 /// Open connections to an echo server.
-pub(crate) struct Load {
+pub(crate) struct Load<W = TcpStream> {
     epoll: Epoll,
-    connections: Vec<Option<Connection>>,
+    connections: Vec<Option<Connection<W>>>,
     requests: Requests,
     buffer: Vec<u8>,
     /// How many requests may still be sent.
@@ -85,8 +101,8 @@ pub(crate) struct Load {
     latencies: Histogram,
 }
 
-struct Connection {
-    stream: TcpStream,
+struct Connection<W> {
+    stream: W,
     /// How many requests came before the one in flight.
     serial: usize,
     /// Bytes of the request in flight that were sent.
@@ -100,6 +116,17 @@ struct Connection {
 impl Load {
     /// Opens the connections and has each echo one request.
     pub(crate) fn connect(port: u16, connections: usize, size: usize) -> io::Result<Self> {
+        Self::connect_by(Target { port, server: 0, connections, size }, Ok)
+    }
+}
+
+impl<W: Wire> Load<W> {
+    /// The same over what `wrap` makes of the connections, which block meanwhile.
+    pub(crate) fn connect_by(
+        target: Target,
+        wrap: impl Fn(TcpStream) -> io::Result<W>,
+    ) -> io::Result<Self> {
+        let Target { port, connections, size, .. } = target;
         sys::raise_descriptor_limit()?;
         let mut load = Self {
             epoll: Epoll::new()?,
@@ -113,25 +140,30 @@ impl Load {
         };
         while load.connections.len() < connections {
             let missing = connections - load.connections.len();
-            load.connect_batch(port, missing.min(CONNECT_BATCH))?;
+            load.connect_batch(port, missing.min(CONNECT_BATCH), &wrap)?;
         }
         Ok(load)
     }
 
-    fn connect_batch(&mut self, port: u16, count: usize) -> io::Result<()> {
+    fn connect_batch(
+        &mut self,
+        port: u16,
+        count: usize,
+        wrap: impl Fn(TcpStream) -> io::Result<W>,
+    ) -> io::Result<()> {
         let streams: Vec<TcpStream> = (0..count).map(|_| open(port)).collect::<io::Result<_>>()?;
         for stream in streams {
-            let index = self.connections.len();
-            self.greet(&stream, index)?;
-            stream.set_nonblocking(true)?;
-            self.epoll.add(&stream, sys::STREAM_EDGES, index as u64)?;
+            let (mut stream, index) = (wrap(stream)?, self.connections.len());
+            self.greet(&mut stream, index)?;
+            stream.socket().set_nonblocking(true)?;
+            self.epoll.add(stream.socket(), sys::STREAM_EDGES, index as u64)?;
             self.connections.push(Some(Connection::idle(stream, self.requests.size)));
         }
         Ok(())
     }
 
     /// Sends the first request and waits for its answer.
-    fn greet(&self, mut stream: &TcpStream, index: usize) -> io::Result<()> {
+    fn greet(&self, stream: &mut W, index: usize) -> io::Result<()> {
         let request = self.requests.get(index, 0);
         let mut answer = vec![0; request.len()];
         stream.write_all(request)?;
@@ -257,8 +289,8 @@ impl Load {
     }
 }
 
-impl Connection {
-    fn idle(stream: TcpStream, size: usize) -> Self {
+impl<W: Wire> Connection<W> {
+    fn idle(stream: W, size: usize) -> Self {
         Self { stream, serial: 0, sent: size, received: size, since: Instant::now() }
     }
 
@@ -299,7 +331,8 @@ impl Connection {
                 return Err(io::Error::other("the echo differs from the request"));
             }
             self.received += length;
-            let drained = length < buffer.len() && marks & sys::LAST_READ_MARKS == 0;
+            let short = W::SHORT_READ_IS_LAST && length < buffer.len();
+            let drained = short && marks & sys::LAST_READ_MARKS == 0;
             if drained {
                 break;
             }

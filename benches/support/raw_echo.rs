@@ -46,6 +46,14 @@ fn serve_waiting(
     }
 }
 
+/// A non-blocking listener on a free port.
+pub(crate) fn listen() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    sys::lengthen_queue(&listener, QUEUE)?;
+    Ok(listener)
+}
+
 struct Server {
     epoll: Epoll,
     /// Non-blocking; its events carry its descriptor, as those of the connections carry theirs.
@@ -58,9 +66,7 @@ struct Server {
 
 impl Server {
     fn bind() -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        listener.set_nonblocking(true)?;
-        sys::lengthen_queue(&listener, QUEUE)?;
+        let listener = listen()?;
         let epoll = Epoll::new()?;
         epoll.add(&listener, sys::LISTENER_LEVEL, listener.as_raw_fd() as u64)?;
         Ok(Self { epoll, listener, connections: Vec::new(), buffer: vec![0; READ_SIZE] })

@@ -7,6 +7,8 @@
 use super::args::Args;
 use super::churn::Churn;
 use super::load::{Load, Report, Stretch, Target};
+#[cfg(feature = "tls")]
+use super::tls_echo;
 use super::{cpu, evy_echo, raw_echo, sys, udp_echo};
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
@@ -36,6 +38,10 @@ pub(crate) enum ServerKind {
     EvyUdp,
     /// Green threads that `evy::Server` starts.
     EvyServer,
+    /// Hand-written epoll with rustls.
+    RawTls,
+    /// Green threads, over TLS.
+    EvyTls,
 }
 
 impl ServerKind {
@@ -47,6 +53,8 @@ impl ServerKind {
             Self::RawUdp => "raw-udp",
             Self::EvyUdp => "evy-udp",
             Self::EvyServer => "evy-server",
+            Self::RawTls => "raw-tls",
+            Self::EvyTls => "evy-tls",
         }
     }
 }
@@ -85,6 +93,12 @@ fn play() -> io::Result<bool> {
         "raw-udp" => udp_echo::serve_raw(announce)?,
         "evy-udp" => udp_echo::serve_evy(announce)?,
         "evy-server" => evy_echo::serve_well(announce)?,
+        #[cfg(feature = "tls")]
+        "raw-tls" => tls_echo::serve_raw(announce)?,
+        #[cfg(feature = "tls")]
+        "evy-tls" => tls_echo::serve_evy(announce)?,
+        #[cfg(feature = "tls")]
+        "load-tls" => play_tls_load(rest)?,
         "load" => play_load(rest)?,
         "churn" => play_churn(rest)?,
         "program" => return Err(play_program(rest)),
@@ -97,6 +111,14 @@ fn play() -> io::Result<bool> {
 fn play_load(args: &[String]) -> io::Result<()> {
     let target = target(args)?;
     let mut load = Load::connect(target.port, target.connections, target.size)?;
+    answer_orders(|stretch| load.run(target.server, stretch))
+}
+
+/// The same over TLS.
+#[cfg(feature = "tls")]
+fn play_tls_load(args: &[String]) -> io::Result<()> {
+    let target = target(args)?;
+    let mut load = tls_echo::load(target)?;
     answer_orders(|stretch| load.run(target.server, stretch))
 }
 
@@ -221,6 +243,11 @@ impl LoadProcess {
     /// for about `time`.
     pub(crate) fn start(target: Target, time: Duration) -> io::Result<Self> {
         Self::start_as("load", target, time)
+    }
+
+    /// Starts one whose connections are under TLS.
+    pub(crate) fn start_tls(target: Target, time: Duration) -> io::Result<Self> {
+        Self::start_as("load-tls", target, time)
     }
 
     /// Starts one that opens its connections only when it is to give load, and closes each again.
