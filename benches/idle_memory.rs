@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use support::args::Args;
 use support::cpu::Memory;
-use support::load::Load;
+use support::load::{Load, Requests, Target};
 use support::report::{Table, thousands};
 use support::role::{self, Server, ServerKind};
 use support::sys;
@@ -58,10 +58,16 @@ fn bench(mut args: Args) -> io::Result<()> {
 
 fn measure(kind: ServerKind, connections: usize) -> io::Result<Vec<String>> {
     let server = Server::start(kind, SERVER_TIME)?;
-    let first = Load::connect(server.port, 1, MESSAGE_SIZE)?;
+    let target = |connections| Target {
+        port: server.port,
+        server: server.pid,
+        connections,
+        size: MESSAGE_SIZE,
+    };
+    let first = Load::connect(target(1), Requests::echo(MESSAGE_SIZE))?;
     sys::pause(SETTLE);
     let before = Memory::of(server.pid)?;
-    let others = Load::connect(server.port, connections, MESSAGE_SIZE)?;
+    let others = Load::connect(target(connections), Requests::echo(MESSAGE_SIZE))?;
     sys::pause(SETTLE);
     let after = Memory::of(server.pid)?;
     drop((first, others));

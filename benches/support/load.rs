@@ -71,10 +71,26 @@ pub(crate) struct Report {
     pub(crate) client_cpu: Duration,
 }
 
+/// What carries the bytes of a connection.
+pub(crate) trait Wire: Read + Write {
+    /// A read that does not fill its buffer has taken all that was there.
+    const SHORT_READ_IS_LAST: bool;
+
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Wire for TcpStream {
+    const SHORT_READ_IS_LAST: bool = true;
+
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
 /// Open connections to an echo server.
-pub(crate) struct Load {
+pub(crate) struct Load<W = TcpStream> {
     epoll: Epoll,
-    connections: Vec<Option<Connection>>,
+    connections: Vec<Option<Connection<W>>>,
     requests: Requests,
     buffer: Vec<u8>,
     /// How many requests may still be sent.
@@ -85,8 +101,8 @@ pub(crate) struct Load {
     latencies: Histogram,
 }
 
-struct Connection {
-    stream: TcpStream,
+struct Connection<W> {
+    stream: W,
     /// How many requests came before the one in flight.
     serial: usize,
     /// Bytes of the request in flight that were sent.
@@ -99,7 +115,19 @@ struct Connection {
 
 impl Load {
     /// Opens the connections and has each echo one request.
-    pub(crate) fn connect(port: u16, connections: usize, requests: Requests) -> io::Result<Self> {
+    pub(crate) fn connect(target: Target, requests: Requests) -> io::Result<Self> {
+        Self::connect_by(target, requests, Ok)
+    }
+}
+
+impl<W: Wire> Load<W> {
+    /// The same over what `wrap` makes of the connections, which block meanwhile.
+    pub(crate) fn connect_by(
+        target: Target,
+        requests: Requests,
+        wrap: impl Fn(TcpStream) -> io::Result<W>,
+    ) -> io::Result<Self> {
+        let Target { port, connections, .. } = target;
         sys::raise_descriptor_limit()?;
         let mut load = Self {
             epoll: Epoll::new()?,
@@ -113,25 +141,30 @@ impl Load {
         };
         while load.connections.len() < connections {
             let missing = connections - load.connections.len();
-            load.connect_batch(port, missing.min(CONNECT_BATCH))?;
+            load.connect_batch(port, missing.min(CONNECT_BATCH), &wrap)?;
         }
         Ok(load)
     }
 
-    fn connect_batch(&mut self, port: u16, count: usize) -> io::Result<()> {
+    fn connect_batch(
+        &mut self,
+        port: u16,
+        count: usize,
+        wrap: impl Fn(TcpStream) -> io::Result<W>,
+    ) -> io::Result<()> {
         let streams: Vec<TcpStream> = (0..count).map(|_| open(port)).collect::<io::Result<_>>()?;
         for stream in streams {
-            let index = self.connections.len();
-            self.greet(&stream, index)?;
-            stream.set_nonblocking(true)?;
-            self.epoll.add(&stream, sys::STREAM_EDGES, index as u64)?;
+            let (mut stream, index) = (wrap(stream)?, self.connections.len());
+            self.greet(&mut stream, index)?;
+            stream.socket().set_nonblocking(true)?;
+            self.epoll.add(stream.socket(), sys::STREAM_EDGES, index as u64)?;
             self.connections.push(Some(Connection::idle(stream, &self.requests)));
         }
         Ok(())
     }
 
     /// Sends the first request and waits for its answer.
-    fn greet(&self, mut stream: &TcpStream, index: usize) -> io::Result<()> {
+    fn greet(&self, stream: &mut W, index: usize) -> io::Result<()> {
         let mut answer = vec![0; self.requests.answer_size];
         stream.write_all(self.requests.get(index, 0))?;
         stream.read_exact(&mut answer)?;
@@ -258,8 +291,8 @@ impl Load {
     }
 }
 
-impl Connection {
-    fn idle(stream: TcpStream, requests: &Requests) -> Self {
+impl<W: Wire> Connection<W> {
+    fn idle(stream: W, requests: &Requests) -> Self {
         let (sent, received) = (requests.size, requests.answer_size);
         Self { stream, serial: 0, sent, received, since: Instant::now() }
     }
@@ -306,7 +339,8 @@ impl Connection {
                 return Err(wrong_answer());
             }
             self.received += length;
-            let drained = length < buffer.len() && marks & sys::LAST_READ_MARKS == 0;
+            let short = W::SHORT_READ_IS_LAST && length < buffer.len();
+            let drained = short && marks & sys::LAST_READ_MARKS == 0;
             if drained {
                 break;
             }

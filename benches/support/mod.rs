@@ -19,4 +19,6 @@ pub(crate) mod raw_echo;
 pub(crate) mod report;
 pub(crate) mod role;
 pub(crate) mod sys;
+#[cfg(feature = "tls")]
+pub(crate) mod tls_echo;
 pub(crate) mod udp_echo;

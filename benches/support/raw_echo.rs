@@ -9,6 +9,7 @@ use super::sys::{self, Epoll};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 /// Events taken from the kernel by one wait.
 const BATCH: usize = 1024;
@@ -21,15 +22,36 @@ const READ_SIZE: usize = 16 * 1024;
 
 /// Serves a free port of 127.0.0.1 until the process is ended; `announce` is told the port.
 pub(crate) fn serve(announce: impl FnOnce(u16) -> io::Result<()>) -> io::Result<()> {
+    serve_waiting(None, announce)
+}
+
+/// The same without ever blocking: who sends to it never pays for waking it.
+pub(crate) fn serve_awake(announce: impl FnOnce(u16) -> io::Result<()>) -> io::Result<()> {
+    serve_waiting(Some(Duration::ZERO), announce)
+}
+
+/// Waits for events at most so long, again and again.
+fn serve_waiting(
+    timeout: Option<Duration>,
+    announce: impl FnOnce(u16) -> io::Result<()>,
+) -> io::Result<()> {
     let mut server = Server::bind()?;
     announce(server.listener.local_addr()?.port())?;
     let mut events = sys::event_buffer(BATCH);
     loop {
-        let ready = server.epoll.wait(&mut events, None)?;
+        let ready = server.epoll.wait(&mut events, timeout)?;
         for event in &events[..ready] {
             server.handle(event.u64 as usize, event.events)?;
         }
     }
+}
+
+/// A non-blocking listener on a free port.
+pub(crate) fn listen() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    sys::lengthen_queue(&listener, QUEUE)?;
+    Ok(listener)
 }
 
 struct Server {
@@ -44,9 +66,7 @@ struct Server {
 
 impl Server {
     fn bind() -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        listener.set_nonblocking(true)?;
-        sys::lengthen_queue(&listener, QUEUE)?;
+        let listener = listen()?;
         let epoll = Epoll::new()?;
         epoll.add(&listener, sys::LISTENER_LEVEL, listener.as_raw_fd() as u64)?;
         Ok(Self { epoll, listener, connections: Vec::new(), buffer: vec![0; READ_SIZE] })

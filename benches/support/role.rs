@@ -9,9 +9,12 @@ use super::churn::Churn;
 #[cfg(feature = "http")]
 use super::http_hello;
 use super::load::{Load, Report, Requests, Stretch, Target};
+#[cfg(feature = "tls")]
+use super::tls_echo;
 use super::{cpu, evy_echo, raw_echo, sys, udp_echo};
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -31,6 +34,8 @@ const GRACE: Duration = Duration::from_secs(120);
 pub(crate) enum ServerKind {
     /// Hand-written epoll.
     Raw,
+    /// The same, never asleep.
+    RawAwake,
     /// Green threads.
     Evy,
     /// Hand-written epoll, over UDP.
@@ -43,18 +48,25 @@ pub(crate) enum ServerKind {
     HyperTokio,
     /// `evy::http`.
     EvyHttp,
+    /// Hand-written epoll with rustls.
+    RawTls,
+    /// Green threads, over TLS.
+    EvyTls,
 }
 
 impl ServerKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
+            Self::RawAwake => "raw-awake",
             Self::Evy => "evy",
             Self::RawUdp => "raw-udp",
             Self::EvyUdp => "evy-udp",
             Self::EvyServer => "evy-server",
             Self::HyperTokio => "hyper-tokio",
             Self::EvyHttp => "evy-http",
+            Self::RawTls => "raw-tls",
+            Self::EvyTls => "evy-tls",
         }
     }
 }
@@ -88,6 +100,7 @@ fn play() -> io::Result<bool> {
     sys::raise_descriptor_limit()?;
     match name.as_str() {
         "raw" => raw_echo::serve(announce)?,
+        "raw-awake" => raw_echo::serve_awake(announce)?,
         "evy" => evy_echo::serve(announce)?,
         "raw-udp" => udp_echo::serve_raw(announce)?,
         "evy-udp" => udp_echo::serve_evy(announce)?,
@@ -96,9 +109,16 @@ fn play() -> io::Result<bool> {
         "hyper-tokio" => http_hello::serve_tokio(announce)?,
         #[cfg(feature = "http")]
         "evy-http" => http_hello::serve_evy(announce)?,
+        #[cfg(feature = "tls")]
+        "raw-tls" => tls_echo::serve_raw(announce)?,
+        #[cfg(feature = "tls")]
+        "evy-tls" => tls_echo::serve_evy(announce)?,
+        #[cfg(feature = "tls")]
+        "load-tls" => play_tls_load(rest)?,
         "load" => play_load(rest)?,
         "http-load" => play_http_load(rest)?,
         "churn" => play_churn(rest)?,
+        "program" => return Err(play_program(rest)),
         _ => return Err(io::Error::other(format!("no role {name}"))),
     }
     Ok(true)
@@ -107,7 +127,7 @@ fn play() -> io::Result<bool> {
 /// Loads by requests on connections that stay open.
 fn play_load(args: &[String]) -> io::Result<()> {
     let target = target(args)?;
-    let mut load = Load::connect(target.port, target.connections, Requests::echo(target.size))?;
+    let mut load = Load::connect(target, Requests::echo(target.size))?;
     answer_orders(|stretch| load.run(target.server, stretch))
 }
 
@@ -115,7 +135,15 @@ fn play_load(args: &[String]) -> io::Result<()> {
 fn play_http_load(args: &[String]) -> io::Result<()> {
     let target = target(args)?;
     let requests = Requests::fixed(target.port, HTTP_REQUEST, b"HTTP/1.1 200 OK\r\n")?;
-    let mut load = Load::connect(target.port, target.connections, requests)?;
+    let mut load = Load::connect(target, requests)?;
+    answer_orders(|stretch| load.run(target.server, stretch))
+}
+
+/// The same over TLS.
+#[cfg(feature = "tls")]
+fn play_tls_load(args: &[String]) -> io::Result<()> {
+    let target = target(args)?;
+    let mut load = tls_echo::load(target)?;
     answer_orders(|stretch| load.run(target.server, stretch))
 }
 
@@ -124,6 +152,12 @@ fn play_churn(args: &[String]) -> io::Result<()> {
     let target = target(args)?;
     let mut churn = Churn::new(target.port, target.connections)?;
     answer_orders(|stretch| churn.run(target.server, stretch))
+}
+
+/// Becomes another program, which stays on this core; returns only why it could not.
+fn play_program(args: &[String]) -> io::Error {
+    let [program, args @ ..] = args else { return malformed() };
+    Command::new(program).args(args).exec()
 }
 
 fn target(args: &[String]) -> io::Result<Target> {
@@ -241,6 +275,11 @@ impl LoadProcess {
         Self::start_as("http-load", target, time)
     }
 
+    /// Starts one whose connections are under TLS.
+    pub(crate) fn start_tls(target: Target, time: Duration) -> io::Result<Self> {
+        Self::start_as("load-tls", target, time)
+    }
+
     /// Starts one that opens its connections only when it is to give load, and closes each again.
     pub(crate) fn start_churn(target: Target, time: Duration) -> io::Result<Self> {
         Self::start_as("churn", target, time)
@@ -278,6 +317,15 @@ impl Drop for LoadProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A program that is to run on the client's core, for about `time`, and to end with this bench; its own
+/// arguments can be added.
+pub(crate) fn client_program(program: &Path, time: Duration) -> io::Result<Command> {
+    let (_, core) = cpu::cores()?;
+    let mut command = command("program", core, time)?;
+    command.arg(program);
+    Ok(command)
 }
 
 fn command(role: &str, core: usize, time: Duration) -> io::Result<Command> {

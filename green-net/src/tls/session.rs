@@ -37,11 +37,14 @@ use evy_runtime::{GreenThreadId, Parker, Reason, Unparker, current};
 use rustls::Connection;
 
 use super::Transport;
+use crate::TcpStream;
+use crate::green_io::sys;
 
 const HANDSHAKE: Reason = Reason::new(&"the TLS handshake");
 
-/// Bytes of a read from the socket: room for a short record, or for the longest. Zeroed on the stack for
-/// each read, where the handshake has been deeper already: an idle stream holds no buffer for it.
+/// Bytes of a read from the socket: room for a short record, or for the longest. A TCP stream of ours
+/// reads into a buffer that the OS thread has for all. For others it is zeroed on the stack for each read,
+/// where the handshake has been deeper already. Either way, an idle stream holds no buffer for it.
 const SHORT_READ: usize = 4 * 1024 + 512;
 const LONG_READ: usize = 16 * 1024 + 256;
 
@@ -54,6 +57,9 @@ const KEPT: usize = 128 * 1024;
 thread_local! {
     /// Taken, not borrowed: who parks in a write keeps it, and others make one of their own.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+
+    /// For reads, of [`LONG_READ`] bytes. Nobody keeps it while parked.
+    static READ_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 pub(crate) struct Session {
@@ -342,23 +348,20 @@ impl Session {
     /// worth, a failure too, is in the state then.
     fn receive(&self, socket: &impl Transport) -> io::Result<Received> {
         let mut state = self.lock();
-        let turn = state.turn(self, Direction::Read)?;
-        if !state.unread.is_empty() {
-            let unread = std::mem::take(&mut state.unread);
-            state.feed(&unread);
-            drop(state);
-        } else {
-            let reads_are_long = state.reads_are_long;
-            drop(state);
-            let received =
-                if reads_are_long { turn.long_read(socket)? } else { turn.short_read(socket)? };
-            if received == Received::End {
-                return Ok(received);
-            }
+        let mut turn = state.turn(self, Direction::Read)?;
+        let unread = std::mem::take(&mut state.unread);
+        let reads_are_long = state.reads_are_long;
+        drop(state);
+        let received = match socket.as_tcp() {
+            _ if !unread.is_empty() => turn.take_in(&unread, reads_are_long),
+            Some(stream) => turn.lent_read(stream)?,
+            None if reads_are_long => turn.long_read(socket)?,
+            None => turn.short_read(socket)?,
+        };
+        if received == Received::Failure {
+            self.tell_failure(socket);
         }
-        drop(turn);
-        self.tell_failure(socket);
-        Ok(Received::Some)
+        Ok(received)
     }
 
     /// The peer is to hear, at best, why nobody talks to it any more.
@@ -375,6 +378,8 @@ impl Session {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Received {
     Some,
+    /// What makes the session fail.
+    Failure,
     /// The end of the socket's stream.
     End,
 }
@@ -458,6 +463,13 @@ impl State {
     }
 }
 
+/// Has the next read use the buffer.
+fn lend_again(buffer: &mut Vec<u8>) {
+    let buffer = std::mem::take(buffer);
+    // On an OS thread that ends there is nobody to keep it for.
+    let _ = READ_BUFFER.try_with(|lent| lent.set(buffer));
+}
+
 /// The right to move ciphertext in one direction.
 struct Turn<'a> {
     session: &'a Session,
@@ -467,32 +479,61 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Gives it back, which says whether the session works still.
+    fn end(&mut self, state: &mut State) -> Received {
+        state.turns[self.direction as usize] = None;
+        self.is_over = true;
+        if state.failure.is_some() { Received::Failure } else { Received::Some }
+    }
+
+    fn lent_read(mut self, stream: &TcpStream) -> io::Result<Received> {
+        let mut lent = Vec::new();
+        let count = stream.io().read_stream(LONG_READ, |fd| {
+            lent = READ_BUFFER.try_with(Cell::take).unwrap_or_default();
+            lent.resize(LONG_READ, 0);
+            let result = sys::recv(fd, &mut lent);
+            if result.is_err() {
+                lend_again(&mut lent);
+            }
+            result
+        })?;
+        let received = self.take_in(&lent[..count], false);
+        lend_again(&mut lent);
+        Ok(received)
+    }
+
     #[inline(never)]
-    fn short_read(&self, socket: &impl Transport) -> io::Result<Received> {
+    fn short_read(self, socket: &impl Transport) -> io::Result<Received> {
         self.read(socket, &mut [0; SHORT_READ])
     }
 
     /// In a frame of its own, so that its buffer is none of the other's.
     #[inline(never)]
-    fn long_read(&self, socket: &impl Transport) -> io::Result<Received> {
+    fn long_read(self, socket: &impl Transport) -> io::Result<Received> {
         self.read(socket, &mut [0; LONG_READ])
     }
 
-    fn read(&self, socket: &impl Transport, buffer: &mut [u8]) -> io::Result<Received> {
+    fn read(mut self, socket: &impl Transport, buffer: &mut [u8]) -> io::Result<Received> {
         let count = loop {
             match socket.read_shared(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => break result?,
             }
         };
+        Ok(self.take_in(&buffer[..count], count == buffer.len()))
+    }
+
+    /// Hands rustls what a read has given, and gives the turn back.
+    fn take_in(&mut self, bytes: &[u8], reads_are_long: bool) -> Received {
         let mut state = self.session.lock();
-        state.reads_are_long = count == buffer.len();
-        if count == 0 {
+        state.reads_are_long = reads_are_long;
+        if bytes.is_empty() {
             state.feed_end();
-            return Ok(Received::End);
+            self.end(&mut state);
+            return Received::End;
         }
-        state.feed(&buffer[..count]);
-        Ok(Received::Some)
+        state.feed(bytes);
+        self.end(&mut state)
     }
 
     /// Sends until nothing is left.

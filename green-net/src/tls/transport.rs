@@ -1,6 +1,9 @@
 //! What TLS can run over.
 
+use std::any::Any;
 use std::io::{self, Read, Write};
+
+use crate::TcpStream;
 
 /// A stream that can be read and written through a shared reference, as all sockets of evy and of std
 /// can, and [`TlsStream`](super::TlsStream) itself. Every such type has it; nobody implements it.
@@ -10,7 +13,7 @@ use std::io::{self, Read, Write};
 /// runs_over::<evy_green_net::TcpStream>();
 /// runs_over::<evy_green_net::tls::TlsStream<evy_green_net::TcpStream>>();
 /// ```
-pub trait Transport {
+pub trait Transport: 'static {
     /// [`Read::read`] of the shared reference.
     #[doc(hidden)]
     fn read_shared(&self, buffer: &mut [u8]) -> io::Result<usize>;
@@ -22,10 +25,15 @@ pub trait Transport {
     /// [`Write::flush`] of the shared reference.
     #[doc(hidden)]
     fn flush_shared(&self) -> io::Result<()>;
+
+    /// The stream, if it is a TCP stream of ours: that can be waited for without a buffer.
+    #[doc(hidden)]
+    fn as_tcp(&self) -> Option<&TcpStream>;
 }
 
 impl<S> Transport for S
 where
+    S: 'static,
     for<'a> &'a S: Read + Write,
 {
     #[inline]
@@ -41,5 +49,10 @@ where
     #[inline]
     fn flush_shared(&self) -> io::Result<()> {
         Write::flush(&mut { self })
+    }
+
+    #[inline]
+    fn as_tcp(&self) -> Option<&TcpStream> {
+        (self as &dyn Any).downcast_ref()
     }
 }

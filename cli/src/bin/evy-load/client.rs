@@ -1,6 +1,5 @@
 //! One connection's green thread: sends, reads, checks, and connects again.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::patience::Waiting;
 use crate::pattern::Position;
 use crate::pump::Pump;
 use crate::run::Run;
@@ -32,8 +32,8 @@ pub(crate) struct Client {
     sent: u64,
     /// When each request in flight was sent, or with a rate: was to be sent. Never grows.
     due: VecDeque<Instant>,
-    /// The length of `due`, for others to see.
-    in_flight: Rc<Cell<usize>>,
+    /// What others see of it.
+    waiting: Rc<Waiting>,
     buffer: Box<[u8]>,
 }
 
@@ -49,18 +49,18 @@ struct Exchange {
     left: usize,
     /// Bytes that have come of the answer to the first request in flight.
     partial: usize,
-    /// When the last byte came, or when there was nothing in flight before the next request.
-    progress: Instant,
+    /// Reads end when the next request is due.
+    reads_are_timed: bool,
     /// An answer has come.
     useful: bool,
 }
 
 impl Client {
-    pub(crate) fn new(run: Rc<Run>, number: usize, in_flight: Rc<Cell<usize>>) -> Self {
+    pub(crate) fn new(run: Rc<Run>, number: usize, waiting: Rc<Waiting>) -> Self {
         let (pipeline, window) = (run.pipeline, run.window);
         // A byte more than can be in flight shows that there was one too many.
         let buffer = vec![0; window.saturating_add(1).min(LARGEST_BUFFER)].into();
-        Self { run, number, sent: 0, due: VecDeque::with_capacity(pipeline), in_flight, buffer }
+        Self { run, number, sent: 0, due: VecDeque::with_capacity(pipeline), waiting, buffer }
     }
 
     /// Opens its first connection, unless it has one already.
@@ -104,8 +104,8 @@ impl Client {
                 add(&self.run.tally.opened, 1);
                 Some(connection)
             }
-            Err(error) => {
-                self.report(&Failure::Connect(error), 0);
+            Err(failure) => {
+                self.report(&failure, 0);
                 None
             }
         }
@@ -120,13 +120,15 @@ impl Client {
     /// Uses a connection until it has served its time or fails.
     fn use_up(&mut self, connection: Connection) -> Useful {
         let mut exchange = self.exchange(connection);
+        self.waiting.begin(Rc::clone(&exchange.connection));
         let result = self.talk(&mut exchange);
         let lost = self.due.len();
         self.due.clear();
-        self.in_flight.set(0);
+        self.waiting.end();
         match result {
             Ok(()) => return Useful::ToTheEnd,
             Err(Failure::Closed) if lost == 0 => add(&self.run.tally.closed_idle, 1),
+            Err(_) if self.waiting.is_given_up() => self.report(&Failure::TimedOut, lost),
             Err(failure) => {
                 // What the pump has met is the cause of what the read gave.
                 let of_pump = exchange.pump.as_ref().and_then(Pump::failure).map(Failure::Write);
@@ -150,29 +152,27 @@ impl Client {
             to_come: start,
             left: run.per_connection,
             partial: 0,
-            progress: Instant::now(),
+            reads_are_timed: false,
             useful: false,
         }
     }
 
     fn talk(&mut self, exchange: &mut Exchange) -> Result<(), Failure> {
         let connection = Rc::clone(&exchange.connection);
-        connection.set_write_timeout(self.run.timeout).map_err(Failure::Write)?;
         let mut now = Instant::now();
         loop {
             self.send(exchange, now)?;
             if self.due.is_empty() && (exchange.left == 0 || self.run.stopped.get()) {
                 return Ok(());
             }
-            connection.set_read_timeout(self.wait(exchange, now)).map_err(Failure::Read)?;
+            self.time_reads(exchange, now)?;
             let read = (&*connection).read(&mut self.buffer);
             now = Instant::now();
             match read {
                 Ok(0) => return Err(Failure::Closed),
                 Ok(bytes) => self.check(exchange, bytes, now)?,
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    self.check_patience(exchange, now)?;
-                }
+                // The next request is due.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
                 Err(error) => return Err(Failure::Read(error)),
             }
         }
@@ -195,9 +195,10 @@ impl Client {
             return Ok(());
         }
         if before == 0 {
-            exchange.progress = now;
+            self.waiting.progress(requests, now);
+        } else {
+            self.waiting.add(self.due.len());
         }
-        self.in_flight.set(self.due.len());
         add(&self.run.tally.sent, requests as u64);
         self.write(exchange, requests * self.run.size).map_err(Failure::Write)
     }
@@ -221,19 +222,14 @@ impl Client {
         (&*exchange.connection).write_all(bytes)
     }
 
-    /// How long to wait for bytes: until patience ends or the next request is due.
-    fn wait(&self, exchange: &Exchange, now: Instant) -> Duration {
-        let patience = (!self.due.is_empty()).then(|| exchange.progress + self.run.timeout);
-        let due = self.may_send(exchange).then(|| self.next_due(now));
-        let until = patience.into_iter().chain(due).min();
-        let wait = until.map_or(self.run.timeout, |until| until.saturating_duration_since(now));
-        wait.max(SHORTEST_WAIT)
-    }
-
-    fn check_patience(&self, exchange: &Exchange, now: Instant) -> Result<(), Failure> {
-        let waiting = !self.due.is_empty();
-        if waiting && now.duration_since(exchange.progress) >= self.run.timeout {
-            return Err(Failure::TimedOut);
+    /// Has the next read wait until the next request is due, or for ever.
+    fn time_reads(&self, exchange: &mut Exchange, now: Instant) -> Result<(), Failure> {
+        let is_timed = self.may_send(exchange);
+        if is_timed || exchange.reads_are_timed {
+            exchange.reads_are_timed = is_timed;
+            let wait = || self.next_due(now).saturating_duration_since(now).max(SHORTEST_WAIT);
+            let timeout = is_timed.then(wait);
+            exchange.connection.set_read_timeout(timeout).map_err(Failure::Read)?;
         }
         Ok(())
     }
@@ -253,14 +249,13 @@ impl Client {
             return Err(Failure::Corrupt { at: of_answer, came: came[at], expected: right });
         }
         add(&self.run.tally.received, expected as u64);
-        exchange.progress = now;
         let answers = (exchange.partial + expected) / size;
         exchange.partial = (exchange.partial + expected) % size;
         if answers > 0 {
             exchange.useful = true;
-            self.run.tally.answers(now, self.due.drain(..answers));
-            self.in_flight.set(self.due.len());
+            self.run.tally.answers(now, &mut self.due, answers);
         }
+        self.waiting.progress(self.due.len(), now);
         if bytes > expected { Err(Failure::Surplus) } else { Ok(()) }
     }
 }

@@ -13,12 +13,14 @@ mod failure;
 mod json;
 mod options;
 mod pace;
+mod patience;
 mod pattern;
 mod pump;
 mod ramp;
 mod report;
 mod run;
 mod tally;
+mod tls;
 mod view;
 
 use std::io::{self, Write};

@@ -14,6 +14,9 @@ use std::ops::Range;
 
 /// Two primes: no size that matters is a multiple of both.
 const PERIODS: [usize; 2] = [65_521, 65_519];
+/// Up to this size, a short one: all of it then stays in the processor's nearest cache.
+const SMALL: usize = 1024;
+const SMALL_PERIOD: usize = 4_093;
 /// How far apart in the noise neighbouring connections begin.
 const STRIDE: usize = 7_919;
 
@@ -25,7 +28,11 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     pub(crate) fn new(size: usize) -> Self {
-        let period = if size.is_multiple_of(PERIODS[0]) { PERIODS[1] } else { PERIODS[0] };
+        let period = match size {
+            ..=SMALL => SMALL_PERIOD,
+            _ if size.is_multiple_of(PERIODS[0]) => PERIODS[1],
+            _ => PERIODS[0],
+        };
         let once = noise(period);
         Self { period, noise: [&once[..], &once[..]].concat().into() }
     }
@@ -38,7 +45,7 @@ impl Pattern {
     /// Up to `bytes` bytes from a position, in one piece, which moves past them.
     pub(crate) fn take(&self, position: &mut Position, bytes: usize) -> &[u8] {
         let range: Range<usize> = position.0..position.0 + bytes.min(self.period);
-        position.0 = range.end % self.period;
+        position.0 = if range.end < self.period { range.end } else { range.end - self.period };
         &self.noise[range]
     }
 
@@ -87,7 +94,7 @@ mod tests {
 
     #[test]
     fn requests_of_a_connection_differ_and_so_do_those_of_connections() {
-        for size in [16, 4096, PERIODS[0], 10 * PERIODS[0]] {
+        for size in [16, SMALL, 4096, PERIODS[0], 10 * PERIODS[0]] {
             let pattern = Pattern::new(size);
             let (mut one, mut other) = (pattern.start(0), pattern.start(1));
             let first = pattern.take(&mut one, size.min(16)).to_vec();

@@ -1,6 +1,7 @@
 //! What is counted while requests run.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -55,12 +56,13 @@ impl Tally {
         }
     }
 
-    /// Counts answers that came at `now`, to requests that were sent, or were due, at these times.
-    pub(crate) fn answers(&self, now: Instant, due: impl ExactSizeIterator<Item = Instant>) {
-        add(&self.answered, due.len() as u64);
+    /// Counts answers that came at `now`, to the first of the requests that were sent, or were due, at
+    /// these times.
+    pub(crate) fn answers(&self, now: Instant, due: &mut VecDeque<Instant>, answers: usize) {
+        add(&self.answered, answers as u64);
         self.last_answer.set(Some(now));
         let mut latencies = self.latencies.borrow_mut();
-        for due in due {
+        for due in (0..answers).map_while(|_| due.pop_front()) {
             let latency = now.saturating_duration_since(due).as_nanos();
             latencies.saturating_record(u64::try_from(latency).unwrap_or(u64::MAX));
         }
