@@ -26,9 +26,15 @@
 //!
 //! *The handshake* reads and writes. Whoever comes first drives it, the others wait for its end; if the
 //! driver is killed, one of those goes on with it.
+//!
+//! *Code of users* runs inside rustls, while the state is locked: verifiers, key logs, who chooses or keeps
+//! what. A panic there, or a kill where it parks against the rules, goes through [`State::rustls`], which
+//! makes it the session's failure: nobody knows how far rustls has come. Where a turn and the state are held
+//! at once, the turn is declared first: its drop locks the state, so it has to come second.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +43,9 @@ use evy_runtime::{GreenThreadId, Parker, Reason, Unparker, current};
 use rustls::Connection;
 
 use super::Transport;
+
+#[cfg(test)]
+mod tests;
 
 const HANDSHAKE: Reason = Reason::new(&"the TLS handshake");
 
@@ -89,6 +98,8 @@ struct State {
 enum Failure {
     Tls(rustls::Error),
     HandshakeTimedOut(Duration),
+    /// Code of a user that rustls had called.
+    Unwound,
     /// By one of ours.
     Closed,
 }
@@ -101,6 +112,9 @@ impl From<Failure> for io::Error {
                 let text = format!("the TLS handshake was not done in {after:?}");
                 Self::new(io::ErrorKind::TimedOut, text)
             }
+            Failure::Unwound => Self::other(
+                "code that the TLS configuration has brought along has panicked in this session",
+            ),
             Failure::Closed => {
                 let text = "this TLS stream was closed by a green thread";
                 Self::new(io::ErrorKind::NotConnected, text)
@@ -193,22 +207,19 @@ impl Session {
     }
 
     fn begin_write(&self, bytes: &[u8]) -> io::Result<Step<'_>> {
+        let turn;
         let mut state = self.lock();
         if !state.established {
             return Ok(Step::Handshake);
         }
         state.may_write()?;
-        let turn = state.turn(self, Direction::Write)?;
-        // On an error the turn is given back: not before the lock is.
-        let step = if state.has_unsent() {
-            Ok(None)
-        } else {
-            state.connection.writer().write(bytes).map(Some)
-        };
-        drop(state);
-        match step? {
-            Some(count) if count > 0 || bytes.is_empty() => Ok(Step::Send(turn, count)),
-            _ => Ok(Step::Flush),
+        turn = state.turn(self, Direction::Write)?;
+        if state.has_unsent() {
+            return Ok(Step::Flush);
+        }
+        match state.rustls(|connection| connection.writer().write(bytes))? {
+            0 if !bytes.is_empty() => Ok(Step::Flush),
+            count => Ok(Step::Send(turn, count)),
         }
     }
 
@@ -223,7 +234,7 @@ impl Session {
         let mut state = self.lock();
         let established = state.established && state.failure.is_none();
         if established && !state.ended {
-            state.connection.send_close_notify();
+            state.rustls(|connection| connection.send_close_notify());
         }
         state.ended = true;
         if !established {
@@ -248,6 +259,7 @@ impl Session {
 
     /// Ends the session for everybody; `try_write` sends what the socket has room for, and never parks.
     pub(super) fn close(&self, try_write: impl FnOnce(&[u8]) -> io::Result<usize>) {
+        let mut turn;
         let mut state = self.lock();
         let says_goodbye = state.established && !state.ended && state.failure.is_none();
         state.ended = true;
@@ -256,8 +268,11 @@ impl Session {
             return;
         }
         // Somebody who is in the middle of a write stays there: nothing fits in.
-        let Ok(mut turn) = state.turn(self, Direction::Write) else { return };
-        state.connection.send_close_notify();
+        turn = match state.turn(self, Direction::Write) {
+            Ok(turn) => turn,
+            Err(_busy) => return,
+        };
+        state.rustls(|connection| connection.send_close_notify());
         drop(state);
         if let Some(mut batch) = turn.next_batch() {
             batch.sent = try_write(&batch.bytes).unwrap_or(0);
@@ -320,10 +335,11 @@ impl Session {
     /// Feeds rustls with what it had no room for, or with what comes from the socket. What that is
     /// worth, a failure too, is in the state then.
     fn receive(&self, socket: &impl Transport) -> io::Result<Received> {
+        let turn;
         let mut state = self.lock();
-        let turn = state.turn(self, Direction::Read)?;
+        turn = state.turn(self, Direction::Read)?;
         if !state.unread.is_empty() {
-            let unread = std::mem::take(&mut state.unread);
+            let unread = mem::take(&mut state.unread);
             state.feed(&unread);
             drop(state);
         } else {
@@ -389,6 +405,22 @@ impl State {
         Ok(())
     }
 
+    /// Calls rustls, and through it maybe code of the user's. If that unwinds, the session has failed.
+    fn rustls<T>(&mut self, call: impl FnOnce(&mut Connection) -> T) -> T {
+        struct Failing<'a>(&'a mut Option<Failure>);
+
+        impl Drop for Failing<'_> {
+            fn drop(&mut self) {
+                self.0.get_or_insert(Failure::Unwound);
+            }
+        }
+
+        let failing = Failing(&mut self.failure);
+        let result = call(&mut self.connection);
+        mem::forget(failing);
+        result
+    }
+
     fn has_unsent(&self) -> bool {
         !self.unsent.is_empty() || self.connection.wants_write()
     }
@@ -398,7 +430,7 @@ impl State {
         if let Some(Failure::Closed) = self.failure {
             return Some(Err(Failure::Closed.into()));
         }
-        match self.connection.reader().read(buffer) {
+        match self.rustls(|connection| connection.reader().read(buffer)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.failure.clone().map(|failure| Err(failure.into()))
             }
@@ -409,11 +441,11 @@ impl State {
     /// Hands ciphertext to rustls; what it has no room for waits.
     fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.failure.is_none() {
-            match self.connection.read_tls(&mut bytes) {
+            match self.rustls(|connection| connection.read_tls(&mut bytes)) {
                 // After the peer's close_notify, nothing counts.
                 Ok(0) => return,
                 Ok(_) => {
-                    if let Err(error) = self.connection.process_new_packets() {
+                    if let Err(error) = self.rustls(Connection::process_new_packets) {
                         self.failure = Some(Failure::Tls(error));
                     }
                 }
@@ -432,7 +464,7 @@ impl State {
 
     /// Lets rustls know that nothing more comes: without a close_notify before it, that is an error.
     fn feed_end(&mut self) {
-        let end = self.connection.read_tls(&mut io::empty());
+        let end = self.rustls(|connection| connection.read_tls(&mut io::empty()));
         debug_assert!(matches!(end, Ok(0)), "there is no plaintext while somebody waits for it");
     }
 }
@@ -495,7 +527,8 @@ impl Turn<'_> {
         let mut bytes = BUFFER.try_with(Cell::take).unwrap_or_default();
         bytes.append(&mut state.unsent);
         while state.connection.wants_write() {
-            state.connection.write_tls(&mut bytes).expect("a vector takes everything");
+            let taken = state.rustls(|connection| connection.write_tls(&mut bytes));
+            taken.expect("a vector takes everything");
         }
         Some(Batch { session: self.session, bytes, sent: 0 })
     }
@@ -538,7 +571,7 @@ impl Drop for Batch<'_> {
             self.session.lock().unsent = rest.to_vec();
         }
         if self.bytes.capacity() <= KEPT {
-            let mut bytes = std::mem::take(&mut self.bytes);
+            let mut bytes = mem::take(&mut self.bytes);
             bytes.clear();
             // On an OS thread that ends there is nobody to keep it for.
             let _ = BUFFER.try_with(|buffer| buffer.set(bytes));
@@ -554,7 +587,7 @@ impl Drop for Shaking<'_> {
         let waiting = {
             let mut state = self.0.lock();
             state.shaking = false;
-            std::mem::take(&mut state.waiting)
+            mem::take(&mut state.waiting)
         };
         waiting.iter().for_each(Unparker::unpark);
     }
