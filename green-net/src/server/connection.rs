@@ -15,7 +15,6 @@
 //! nobody can follow it there.
 
 use std::io;
-use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +25,7 @@ use evy_runtime::io::{Direction, GreenFd, look_again};
 use rustix::net::Shutdown;
 
 use super::ledger::Ledger;
+use crate::green_io::GreenIo;
 
 /// One connection of a server.
 pub(super) struct Connection {
@@ -355,7 +355,7 @@ impl Handle {
         if lingers && let Some(fd) = fd.take_fd() {
             let ledger = Arc::clone(&connection.ledger);
             // Given back where the server has stopped meanwhile: it is closed here.
-            drop(ledger.linger(Lingering { fd: Some(fd), connection: Arc::clone(connection) }));
+            drop(ledger.linger(Lingering::new(fd, Arc::clone(connection))));
         }
     }
 }
@@ -387,21 +387,26 @@ impl Drop for Handled {
 
 /// The last descriptor of a connection, which is to be closed well: after the peer has closed its side.
 pub(super) struct Lingering {
-    fd: Option<OwnedFd>,
+    /// A green one: who has run out of descriptors hears of its close.
+    io: Option<GreenIo>,
     connection: Arc<Connection>,
 }
 
 impl Lingering {
+    fn new(fd: OwnedFd, connection: Arc<Connection>) -> Self {
+        Self { io: Some(GreenIo::new(fd)), connection }
+    }
+
     /// Takes the descriptor out; the connection is over when the rest is dropped.
-    pub(super) fn take_fd(&mut self) -> Option<OwnedFd> {
-        self.fd.take()
+    pub(super) fn take_io(&mut self) -> Option<GreenIo> {
+        self.io.take()
     }
 }
 
 impl Drop for Lingering {
     fn drop(&mut self) {
         // Closed before the connection counts as over.
-        drop(mem::take(&mut self.fd));
+        drop(self.take_io());
         self.connection.change(|parts| parts.lingers = false);
     }
 }

@@ -28,6 +28,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,7 +38,7 @@ use rustix::net::Shutdown;
 
 use super::connection::{Connection, Lingering, Order};
 use super::core::{Core, Waiting};
-use crate::green_io::{GreenIo, sys};
+use crate::green_io::sys;
 
 /// How long a peer that is to say something may be silent, and how long one may go on asking; half the
 /// grace, if that is shorter.
@@ -317,12 +318,11 @@ impl Drop for Lingerers<'_> {
 
 /// Says that nothing more will come, and reads until the peer says so, too.
 fn linger(mut lingering: Lingering) {
-    let Some(fd) = lingering.take_fd() else { return };
+    let Some(io) = lingering.take_io() else { return };
     // An error here, or at a read, is the end of the connection.
-    if rustix::net::shutdown(&fd, Shutdown::Write).is_err() {
+    if rustix::net::shutdown(io.as_fd(), Shutdown::Write).is_err() {
         return;
     }
-    let io = GreenIo::new(fd);
     let mut buffer = [0; 1024];
     while let Ok(1..) = io.read_stream(buffer.len(), |fd| sys::recv(fd, &mut buffer)) {}
     drop(io);
