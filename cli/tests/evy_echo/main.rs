@@ -77,6 +77,7 @@ fn help_names_every_option() {
         "127.0.0.1:6000",
         "LISTEN_FDS",
         "SIGTERM",
+        "ulimit -n",
     ] {
         assert!(text.contains(option), "{option} is not in: {text}");
     }

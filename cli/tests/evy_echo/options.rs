@@ -11,14 +11,16 @@ use std::os::unix::net::SocketAddr;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, id};
+use std::process::{Command, Stdio, id};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use evy::net::TcpStream as GreenTcpStream;
 use evy::tls::{TlsConnector, TlsStream};
 
-use crate::server::{PATIENCE, Server, assert_one_line_error, command, round_trip, run};
+use crate::server::{
+    PATIENCE, Server, assert_one_line_error, command, round_trip, run, run_in_time,
+};
 
 /// A directory of one test; removed in the end.
 struct Directory(PathBuf);
@@ -197,6 +199,20 @@ fn fault_45_a_killed_server_can_be_started_again_on_its_path_at_once() {
     drop(again);
 }
 
+/// To see whether somebody listens there must not wait for him to accept.
+#[test]
+fn a_path_whose_server_is_too_busy_to_accept_is_in_use() {
+    let directory = Directory::new();
+    let listener = UnixListener::bind(directory.file("echo")).unwrap();
+    // SAFETY: it takes no pointer. It sets how many may wait.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let _waits = UnixStream::connect(directory.file("echo")).unwrap();
+    let mut program = command(&[&format!("unix:{}", directory.file("echo"))]);
+    let output = run_in_time(program.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    assert_one_line_error(&output, "in use");
+    assert!(fs::exists(directory.file("echo")).unwrap());
+}
+
 #[test]
 fn a_file_that_is_no_socket_is_not_removed() {
     let directory = Directory::new();
@@ -224,6 +240,57 @@ fn it_listens_on_several_addresses_at_once_also_on_several_cores() {
         server.signal(libc::SIGTERM);
         assert!(server.wait().success());
     }
+}
+
+/// The limit is one for all kinds, and who waits gets a place whoever leaves.
+#[test]
+fn clients_of_all_kinds_count_together() {
+    let (certificate, directory) = (Certificate::new(), Directory::new());
+    let path = directory.file("echo");
+    let mut program = command(&["127.0.0.1:0", "tls:127.0.0.1:0", &format!("unix:{path}")]);
+    program.args(certificate.options()).args(["--max-clients", "3"]);
+    let server = Server::spawn(program, 3);
+    let mut plain = server.connect();
+    let mut secure = certificate.connect(server.plain_address(1));
+    let mut local = UnixStream::connect(&path).unwrap();
+    round_trip(&mut plain, b"plain");
+    round_trip(&mut secure, b"secure");
+    round_trip(&mut local, b"local");
+    // One more of each kind: connected, and not served.
+    let mut waiting = (server.connect(), UnixStream::connect(&path).unwrap());
+    waiting.0.write_all(b"0").unwrap();
+    waiting.1.write_all(b"1").unwrap();
+    waiting.0.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    waiting.1.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert!(waiting.0.read(&mut [0]).is_err());
+    assert!(waiting.1.read(&mut [0]).is_err());
+    round_trip(&mut plain, b"still here");
+    drop((secure, local));
+    waiting.0.set_read_timeout(Some(PATIENCE)).unwrap();
+    waiting.1.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut back = [0; 2];
+    waiting.0.read_exact(&mut back[..1]).unwrap();
+    waiting.1.read_exact(&mut back[1..]).unwrap();
+    assert_eq!(&back, b"01");
+}
+
+#[test]
+fn it_takes_as_many_descriptors_as_it_may_have() {
+    let mut program = command(&["127.0.0.1:0"]);
+    let limit = libc::rlimit { rlim_cur: 16, rlim_max: 128 };
+    // SAFETY: setrlimit is async-signal-safe, and the struct is moved into the closure.
+    unsafe {
+        program.pre_exec(move || {
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            Ok(())
+        });
+    }
+    let server = Server::spawn(program, 1);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(line.split_whitespace().nth(3), Some("128"), "{line}");
+    let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| round_trip(client, b"x"));
 }
 
 #[test]
