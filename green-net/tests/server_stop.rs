@@ -723,6 +723,73 @@ fn streams_that_a_handler_has_given_away_are_ended_wherever_they_are() {
     assert_eq!(other.join().unwrap(), 2);
 }
 
+/// A write that waits registers it there. A read that is short then drains it, and the next one waits without a
+/// call: of the reads the connection has not heard that somebody waits on that hub.
+#[test]
+fn a_reader_on_another_hub_is_told_of_the_end_also_when_a_write_has_waited_there_first() {
+    let (to_other, from_here) = mpsc::channel::<TcpStream>();
+    // It is registered where it waits first.
+    let server = start(move |client, _| to_other.send(client).map_err(io::Error::other));
+    let (begun, begins) = mpsc::channel();
+    let other = std::thread::spawn(move || {
+        let client = Rc::new(from_here.recv().unwrap());
+        let writer = spawn({
+            let client = Rc::clone(&client);
+            move || (&*client).write_all(&vec![b'x'; 64 << 20])
+        });
+        let_all_park();
+        assert!(!writer.is_finished());
+        let reader = spawn({
+            let client = Rc::clone(&client);
+            move || loop {
+                match (&*client).read(&mut [0; 64]) {
+                    Ok(1) => {}
+                    end => return end.map_err(|error| error.kind()),
+                }
+            }
+        });
+        let_all_park();
+        begun.send(()).unwrap();
+        let read = reader.wait().unwrap();
+        writer.kill();
+        read
+    });
+    let mut client = client(&server);
+    client.write_all(b"x").unwrap();
+    evy_runtime::unblock(move || begins.recv()).unwrap();
+    let stopping = begin_to_stop(&server, GRACE);
+    wait_until(|| other.is_finished());
+    assert_eq!(other.join().unwrap(), Ok(0));
+    drop(client);
+    assert_stopped(stopping, 1, 0);
+}
+
+#[test]
+fn a_handler_that_peeks_is_told_of_the_end() {
+    let path = util::TempPath::new();
+    let told = Rc::new(Cell::new(None));
+    let server = Server::new(UnixListener::bind(&path).unwrap(), {
+        let told = Rc::clone(&told);
+        move |mut client: UnixStream, _| {
+            let mut byte = [0];
+            client.read_exact(&mut byte)?;
+            client.write_all(&byte)?;
+            told.set(Some(client.peek(&mut byte)?));
+            Ok(())
+        }
+    });
+    let server = server.start().unwrap();
+    let mut client = UnixStream::connect(&path).unwrap();
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    let_all_park();
+    let stopping = spawn(move || server.stop(GRACE));
+    assert_eq!(soon(|| client.read(&mut [0])).unwrap(), 0);
+    assert_eq!(told.get(), Some(0));
+    drop(client);
+    assert_stopped(stopping, 1, 0);
+}
+
 #[test]
 fn a_stream_that_changes_hubs_while_it_is_waited_for_is_ended_on_the_one_where_it_is() {
     let (to_other, from_here) = mpsc::channel::<TcpStream>();

@@ -437,7 +437,7 @@ pub(super) struct Lingering {
 }
 
 impl Lingering {
-    fn new(fd: OwnedFd, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(fd: OwnedFd, connection: Arc<Connection>) -> Self {
         Self { io: Some(GreenIo::new(fd)), connection }
     }
 

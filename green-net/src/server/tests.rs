@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use evy_runtime::yield_now;
 use rustix::io::Errno;
 
-use super::connection::{Connection, FOR_STOP, FOR_TIMES, Handled};
+use super::connection::{Connection, FOR_STOP, FOR_TIMES, Handled, Lingering};
 use super::ledger::Ledger;
 use super::listener::{Door, Listener, sealed};
 use super::{ClientLimit, Handle, RunningServer, Server};
@@ -197,4 +197,19 @@ fn who_looks_at_times_and_who_stops_the_server_do_not_take_news_from_each_other(
     assert!(handled.connection().take_fresh(FOR_TIMES));
     assert!(handled.connection().take_fresh(FOR_STOP));
     assert!(!handled.connection().take_fresh(FOR_TIMES));
+}
+
+/// A stream may be dropped on another OS thread, which has seen that the server stops, when it has stopped.
+#[test]
+fn a_descriptor_that_is_left_to_a_server_that_has_stopped_is_given_back() {
+    let (handled, _handle, listener) = answered();
+    let ledger = Ledger::new(ClientLimit::new(1));
+    let fd = || listener.as_fd().try_clone_to_owned().unwrap();
+    let lingering = || Lingering::new(fd(), Arc::clone(handled.connection()));
+    ledger.set_stopping(true);
+    assert!(ledger.linger(lingering()).is_none());
+    assert!(ledger.next_lingering().is_some());
+    ledger.set_stopping(false);
+    assert!(ledger.linger(lingering()).is_some());
+    assert!(ledger.next_lingering().is_none(), "nobody would close it");
 }
