@@ -527,6 +527,23 @@ fn fault_11_a_reset_in_the_middle_of_a_write_ends_it() {
     }
 }
 
+/// FAULTS row 12: neither a write nor the farewell of a drop.
+#[test]
+fn fault_12_a_dead_peer_is_an_error_even_where_sigpipe_kills() {
+    util::alone("fault_12_a_dead_peer_is_an_error_even_where_sigpipe_kills", || {
+        // SAFETY: the default action needs no handler.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let (mut server, client) = tls_pair();
+        reset(client);
+        let error = soon(|| (0..).find_map(|_: u64| server.write_all(b"hello?").err())).unwrap();
+        let kinds = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+        assert!(kinds.contains(&error.kind()), "{error}");
+        assert_eq!(server.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(server.shutdown().unwrap_err().kind(), ErrorKind::BrokenPipe);
+        drop(server);
+    });
+}
+
 #[test]
 fn fault_13_the_peer_ends_its_side_and_still_reads() {
     let (mut server, mut client) = tls_pair();

@@ -12,6 +12,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio, id};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -181,6 +182,80 @@ fn it_echoes_on_an_abstract_unix_socket() {
     assert_eq!(server.addresses, [format!("unix:@{name}")]);
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     round_trip(&mut UnixStream::connect_addr(&address).unwrap(), b"hello");
+}
+
+/// FAULTS row 46, for who speaks TLS or comes by a Unix socket: the answer is whole, and so is the end.
+#[test]
+fn fault_46_a_stop_answers_clients_of_all_kinds_to_the_end() {
+    const REQUEST: usize = 4 << 20;
+    let (certificate, directory) = (Certificate::new(), Directory::new());
+    let path = directory.file("echo");
+    let mut program = command(&["tls:127.0.0.1:0", &format!("unix:{path}")]);
+    let mut server = {
+        program.args(certificate.options());
+        Server::spawn(program, 2)
+    };
+    let mut secure = certificate.connect(server.plain_address(0));
+    let mut local = UnixStream::connect(&path).unwrap();
+    round_trip(&mut secure, b"x");
+    round_trip(&mut local, b"x");
+    let request = bytes(REQUEST);
+    let mut writer = local.try_clone().unwrap();
+    let sent = request.clone();
+    let writing = std::thread::spawn(move || {
+        writer.write_all(&sent).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let (secure, sent) = (Rc::new(secure), request.clone());
+    let secure_writing = evy::spawn({
+        let secure = Rc::clone(&secure);
+        move || (&*secure).write_all(&sent).and_then(|()| secure.shutdown())
+    });
+    // Both answers have begun, and are more than fits in between.
+    (&*secure).read_exact(&mut [0]).unwrap();
+    local.read_exact(&mut [0]).unwrap();
+    server.signal(libc::SIGTERM);
+    let mut back = Vec::new();
+    // An end without a close_notify would be an error.
+    (&*secure).read_to_end(&mut back).unwrap();
+    assert!(back == request[1..], "{} bytes of {REQUEST} have come back", back.len() + 1);
+    secure_writing.wait().unwrap().unwrap();
+    back.clear();
+    local.read_to_end(&mut back).unwrap();
+    assert!(back == request[1..], "{} bytes of {REQUEST} have come back", back.len() + 1);
+    writing.join().unwrap();
+    drop((secure, local));
+    assert_eq!(server.wait_here().code(), Some(0));
+}
+
+/// FAULTS row 9, for who comes by a Unix socket or speaks TLS.
+#[test]
+fn fault_09_out_of_descriptors_the_clients_of_other_kinds_are_served_and_others_later() {
+    let (certificate, directory) = (Certificate::new(), Directory::new());
+    let path = directory.file("echo");
+    let mut program = command(&["tls:127.0.0.1:0", &format!("unix:{path}")]);
+    program.args(certificate.options());
+    let limit = libc::rlimit { rlim_cur: 32, rlim_max: 32 };
+    // SAFETY: setrlimit is async-signal-safe, and the struct is moved into the closure.
+    unsafe {
+        program.pre_exec(move || {
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            Ok(())
+        });
+    }
+    let server = Server::spawn(program, 2);
+    let mut secure = certificate.connect(server.plain_address(0));
+    round_trip(&mut secure, b"secure");
+    let mut local: Vec<_> = (0..60).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    round_trip(&mut local[0], b"served");
+    assert!(server.error_line("no new clients for now").contains("os error 24"));
+    round_trip(&mut secure, b"still served");
+    round_trip(&mut local[0], b"still served");
+    let mut last = local.pop().unwrap();
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    local.clear();
+    round_trip(&mut last, b"at last");
+    round_trip(&mut certificate.connect(server.plain_address(0)), b"at last");
 }
 
 /// FAULTS row 45: a socket file that a killed server has left does not keep the next one from starting.
