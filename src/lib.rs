@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub use evy_green_net::{
-    RunningServer, Server, ServerCounters, StopServe, Stopped, connect, connect_from,
+    ClientLimit, RunningServer, Server, ServerCounters, StopServe, Stopped, connect, connect_from,
     connect_timeout, is_shortage, listen, serve,
 };
 #[cfg(feature = "signal")]

@@ -12,17 +12,21 @@
 //!
 //! A process that ends leaves its listeners to whoever has them, too. So a restart refuses no connection:
 //! those that come meanwhile wait in the socket's queue.
+//!
+//! A descriptor belongs to whoever opened it, and `LISTEN_FDS` may be wrong. So all of them are looked at
+//! before one is taken: what has come through `exec` is not closed by it, and what this process has opened
+//! itself, by std or by evy, is. One that cannot have been handed over is an error, and nothing is taken.
 
 use std::env;
 use std::fmt;
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use rustix::io::{Errno, FdFlags};
+use rustix::io::FdFlags;
 use socket2::{SockRef, Type};
 
 use crate::TcpListener;
@@ -79,7 +83,7 @@ pub enum InheritedSocket {
     UnixListener(UnixListener),
     /// A Unix socket for datagrams.
     UnixDatagram(UnixDatagram),
-    /// Something else: a connection, a pipe, a socket of another family.
+    /// Something else: a socket of another family, or one for sequences of packets.
     Other(OwnedFd),
 }
 
@@ -109,23 +113,32 @@ impl fmt::Debug for InheritedSocket {
 ///
 /// # Errors
 ///
-/// `InvalidInput` when the variables make no sense, or name descriptors that are not there.
+/// `InvalidInput` when the variables make no sense, or count descriptors that nobody has handed over:
+/// such as are not open, are closed by `exec`, or are no sockets that listen or receive datagrams. Then
+/// nothing is taken and nothing is closed.
 ///
 /// # Yields
 ///
 /// Never.
 #[doc(alias = "sd_listen_fds")]
 pub fn listeners_from_env() -> io::Result<Vec<Inherited>> {
-    static TAKEN: AtomicBool = AtomicBool::new(false);
+    static TAKEN: Mutex<bool> = Mutex::new(false);
     let Some(count) = announced()? else { return Ok(Vec::new()) };
-    if TAKEN.swap(true, Ordering::SeqCst) {
+    // Held while they are looked at: a descriptor that another call has just taken looks like one of ours.
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if *taken {
         return Ok(Vec::new());
     }
+    (FIRST..).take(count).try_for_each(check)?;
+    *taken = true;
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
-    // All of them first: when something is wrong with one, none is left open.
-    let fds = (FIRST..).take(count).map(take).collect::<io::Result<Vec<_>>>()?;
-    fds.into_iter()
+    (FIRST..)
+        .take(count)
+        .map(take)
+        // All of them first: should one fail below, the others are closed with it.
+        .collect::<io::Result<Vec<_>>>()?
+        .into_iter()
         .map(|fd| {
             let name = names.next().filter(|name| !name.is_empty()).map(String::from);
             Ok(Inherited { name, socket: InheritedSocket::of(fd)? })
@@ -135,10 +148,11 @@ pub fn listeners_from_env() -> io::Result<Vec<Inherited>> {
 
 /// How many descriptors there are for this process, if somebody says so.
 fn announced() -> io::Result<Option<usize>> {
-    let (Some(process), Some(count)) = (number("LISTEN_PID")?, number("LISTEN_FDS")?) else {
-        return Ok(None);
-    };
-    Ok((process == process::id() as usize).then_some(count))
+    match number("LISTEN_PID")? {
+        Some(process) if process == process::id() as usize => number("LISTEN_FDS"),
+        // What they say is not said to this process.
+        _ => Ok(None),
+    }
 }
 
 fn number(variable: &str) -> io::Result<Option<usize>> {
@@ -147,16 +161,35 @@ fn number(variable: &str) -> io::Result<Option<usize>> {
     number.map(Some).ok_or_else(|| invalid(format!("{variable} is no number: {value:?}")))
 }
 
+/// Whether a descriptor can have been handed over.
+fn check(number: RawFd) -> io::Result<()> {
+    let refused = |why| Err(invalid(format!("LISTEN_FDS counts descriptor {number}, which {why}")));
+    // SAFETY: it takes no pointers, and only asks, whatever the number.
+    match unsafe { libc::fcntl(number, libc::F_GETFD) } {
+        -1 => return refused("is not open"),
+        flags if flags & libc::FD_CLOEXEC != 0 => {
+            return refused("was opened by this process itself: exec would have closed it");
+        }
+        _ => {}
+    }
+    // SAFETY: it is open, and as nobody has opened it in this process, nobody closes it.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    let socket = SockRef::from(&fd);
+    match (socket.r#type().map(i32::from), socket.is_listener()) {
+        // Those of netlink, by which the kernel tells things, are raw.
+        (Ok(libc::SOCK_DGRAM | libc::SOCK_RAW), _) | (Ok(_), Ok(true)) => Ok(()),
+        _ => refused("is no socket that listens or receives datagrams"),
+    }
+}
+
 /// Takes possession of a descriptor that was handed over.
 fn take(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: the environment says that it was opened for this process to take. Nobody else in it does:
-    // this is done once, and who reads the variables in another way takes what is not his.
+    // SAFETY: the environment says that it was opened for this process to take, and `check` has found
+    // nothing against it. Nobody else takes it: this is done once, and who reads the variables in another
+    // way takes what is not his.
     let fd = unsafe { OwnedFd::from_raw_fd(number) };
     // What this process starts is not to have it.
-    if rustix::io::fcntl_setfd(&fd, FdFlags::CLOEXEC) == Err(Errno::BADF) {
-        let number = fd.into_raw_fd();
-        return Err(invalid(format!("LISTEN_FDS counts a descriptor {number}, which is not open")));
-    }
+    rustix::io::fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
     Ok(fd)
 }
 

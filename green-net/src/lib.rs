@@ -38,7 +38,9 @@ pub use inherited::{Inherited, InheritedSocket, listeners_from_env};
 pub use resolve::{ToSocketAddrs, lookup_host, lookup_host_timeout};
 pub use sendfile::sendfile;
 pub use serve::{StopServe, serve};
-pub use server::{Listener, RunningServer, Server, ServerCounters, Stopped, is_shortage};
+pub use server::{
+    ClientLimit, Listener, RunningServer, Server, ServerCounters, Stopped, is_shortage,
+};
 pub use shared_address::{SharedAddress, listen_shared};
 pub use tcp::{ConnectOptions, Incoming, Keepalive, ListenOptions, TcpListener, TcpStream, listen};
 pub use udp::UdpSocket;

@@ -13,6 +13,7 @@
 mod connection;
 mod core;
 mod ledger;
+mod limit;
 mod listener;
 mod on_error;
 mod running;
@@ -31,6 +32,7 @@ use std::time::Duration;
 pub(crate) use connection::Handle;
 use core::Core;
 pub use ledger::ServerCounters;
+pub use limit::ClientLimit;
 pub use listener::Listener;
 use on_error::{Policy, report};
 pub use running::RunningServer;
@@ -68,7 +70,7 @@ const MAX_CLIENTS: usize = 10_000;
 pub struct Server<L: Listener, H> {
     listeners: Vec<L>,
     handler: H,
-    max_clients: usize,
+    limit: ClientLimit,
     policy: Policy<L::Addr>,
     times: Times,
     location: &'static Location<'static>,
@@ -104,7 +106,7 @@ where
         Self {
             listeners: vec![listener],
             handler,
-            max_clients: MAX_CLIENTS,
+            limit: ClientLimit::new(MAX_CLIENTS),
             policy: Policy::new(report),
             times: Times::default(),
             location: Location::caller(),
@@ -166,8 +168,30 @@ where
     /// Never.
     #[doc(alias = "concurrency")]
     pub fn max_clients(mut self, max_clients: usize) -> Self {
-        assert!(max_clients > 0, "a server needs room for one client at least");
-        self.max_clients = max_clients;
+        self.limit = ClientLimit::new(max_clients);
+        self
+    }
+
+    /// Has the server's clients count with those of others that have this limit, too, in the place of
+    /// [`max_clients`](Self::max_clients). Whoever of them has a client waiting when another leaves lets
+    /// it in.
+    ///
+    /// ```
+    /// use evy_green_net::{ClientLimit, Server, listen};
+    ///
+    /// let limit = ClientLimit::new(500);
+    /// let both = [0; 2].map(|port| {
+    ///     let listener = listen(("127.0.0.1", port)).unwrap();
+    ///     Server::new(listener, |_, _| Ok(())).client_limit(&limit).start().unwrap()
+    /// });
+    /// # drop(both);
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn client_limit(mut self, limit: &ClientLimit) -> Self {
+        self.limit = limit.clone();
         self
     }
 
@@ -334,7 +358,7 @@ where
     }
 
     fn into_parts(self) -> (Rc<Service<L, H>>, Rc<Core>, Vec<L>) {
-        let core = Rc::new(Core::new(self.max_clients, self.times, self.location));
+        let core = Rc::new(Core::new(self.limit, self.times, self.location));
         let service = Service::new(self.handler, self.policy, Rc::clone(&core));
         (Rc::new(service), core, self.listeners)
     }
@@ -344,7 +368,7 @@ impl<L: Listener, H> fmt::Debug for Server<L, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("listeners", &self.listeners.len())
-            .field("max_clients", &self.max_clients)
+            .field("limit", &self.limit)
             .field("times", &self.times)
             .finish_non_exhaustive()
     }

@@ -36,6 +36,8 @@ pub use acceptor::{TlsAcceptor, TlsAcceptorBuilder};
 pub use connector::{TlsConnector, TlsConnectorBuilder, connect};
 pub use listener::TlsListener;
 pub use stream::TlsStream;
+#[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+pub(crate) use transport::Carrier;
 pub use transport::Transport;
 
 /// How long a handshake may take, unless said otherwise.

@@ -9,8 +9,8 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
-use evy_green_net::{GreenWrite, TcpStream, UnixStream, sendfile};
-use evy_runtime::{spawn, timeout, yield_now};
+use evy_green_net::{GreenWrite, Server, TcpStream, UnixStream, listen, sendfile};
+use evy_runtime::{sleep, spawn, timeout, yield_now};
 use util::{TempPath, let_all_park, pair, soon, unix_pair};
 
 /// A file with bytes that differ from place to place, and the bytes.
@@ -292,6 +292,30 @@ fn it_takes_whatever_a_copy_takes() {
     let mut received = [0; 100];
     theirs.read_exact(&mut received).unwrap();
     assert_eq!(received, data[..]);
+}
+
+/// Under a server it is a write like any other: it counts, and is told what the server has done.
+#[test]
+fn in_a_server_it_is_told_when_the_connection_has_no_more_time() {
+    let (file, _) = file(64 << 20);
+    let told = Rc::new(Cell::new(None));
+    let server = Server::new(listen("127.0.0.1:0").unwrap(), {
+        let told = Rc::clone(&told);
+        move |client, _| {
+            told.set(kind(sendfile(&client, &file, &mut 0, u64::MAX)));
+            Ok(())
+        }
+    });
+    let server = server.idle_timeout(Duration::from_millis(40)).start().unwrap();
+    // It does not read, so that nothing passes any more.
+    let client = std::net::TcpStream::connect(server.local_addr()).unwrap();
+    soon(|| {
+        while told.get().is_none() {
+            sleep(Duration::from_millis(1));
+        }
+    });
+    assert_eq!(told.get(), Some(ErrorKind::TimedOut));
+    drop(client);
 }
 
 #[test]

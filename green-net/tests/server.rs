@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use evy_green_net::{
-    RunningServer, Server, SharedAddress, StopServe, TcpStream, connect, copy, listen,
+    ClientLimit, RunningServer, Server, SharedAddress, StopServe, TcpStream, UnixListener, connect,
+    copy, listen,
 };
 use evy_runtime::{cores, sleep, spawn};
 use util::{FOR_EVER, StdStream, let_all_park, soon, wait_until};
@@ -138,6 +139,76 @@ fn two_connections_at_one_instant_do_not_both_get_the_last_place() {
     assert_eq!((server.clients(), server.accepted()), (1, 1));
     drop(clients);
     wait_until(|| server.accepted() == 2);
+}
+
+#[test]
+fn servers_of_different_kinds_have_one_limit_and_who_waits_anywhere_gets_the_place() {
+    let limit = ClientLimit::new(2);
+    let path = util::TempPath::new();
+    let tcp = Server::new(listen("127.0.0.1:0").unwrap(), echo);
+    let tcp = tcp.client_limit(&limit).start().unwrap();
+    let unix = Server::new(UnixListener::bind(&path).unwrap(), |client, _| {
+        copy(&client, &client).map(drop)
+    });
+    let unix = unix.client_limit(&limit).start().unwrap();
+    let accepted = || (tcp.accepted(), unix.accepted());
+    let first = StdStream::connect(tcp.local_addr()).unwrap();
+    wait_until(|| accepted() == (1, 0));
+    let second = std::os::unix::net::UnixStream::connect(&*path).unwrap();
+    wait_until(|| accepted() == (1, 1));
+    assert_eq!((limit.clients(), limit.max_clients()), (2, 2));
+    let third = StdStream::connect(tcp.local_addr()).unwrap();
+    let fourth = std::os::unix::net::UnixStream::connect(&*path).unwrap();
+    let_all_park();
+    assert_eq!(accepted(), (1, 1));
+    // One of the one kind leaves, and then one of the other.
+    drop(second);
+    wait_until(|| tcp.accepted() + unix.accepted() == 3);
+    let_all_park();
+    assert_eq!(limit.clients(), 2);
+    drop(first);
+    wait_until(|| accepted() == (2, 2));
+    drop((third, fourth));
+    wait_until(|| limit.clients() == 0);
+    drop(tcp);
+    let last = std::os::unix::net::UnixStream::connect(&*path).unwrap();
+    wait_until(|| unix.clients() == 1);
+    // What was not served any more gives its place back, too.
+    drop(unix);
+    assert_eq!(limit.clients(), 0);
+    drop(last);
+}
+
+/// The hubs look at the same time, so that it would not do to look first and to count later.
+#[test]
+fn servers_on_several_hubs_are_never_above_their_limit() {
+    const CLIENTS: usize = 2_000;
+    let limit = ClientLimit::new(1);
+    let address = SharedAddress::bind("127.0.0.1:0").unwrap();
+    let at = address.local_addr().unwrap();
+    let listening = AtomicUsize::new(0);
+    let counts: Arc<[AtomicUsize; 2]> = Arc::default();
+    cores::run(3, |core| {
+        if core.index() < 2 {
+            let (limit_there, counts_there) = (limit.clone(), Arc::clone(&counts));
+            let server = Server::new(address.listen().unwrap(), move |_client, _| {
+                let [most, served] = &*counts_there;
+                most.fetch_max(limit_there.clients(), Ordering::SeqCst);
+                served.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            });
+            let server = server.client_limit(&limit).start().unwrap();
+            listening.fetch_add(1, Ordering::SeqCst);
+            wait_until(|| counts[1].load(Ordering::SeqCst) == CLIENTS);
+            return drop(server);
+        }
+        wait_until(|| listening.load(Ordering::SeqCst) == 2);
+        let clients = (0..CLIENTS).map(|_| spawn(move || assert!(is_over(&client_of(at)))));
+        for client in clients.collect::<Vec<_>>() {
+            client.wait().unwrap();
+        }
+    });
+    assert_eq!(counts[0].load(Ordering::SeqCst), 1, "clients at once");
 }
 
 #[test]

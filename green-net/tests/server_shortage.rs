@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use evy_green_net::{RunningServer, Server, TcpStream, copy, is_shortage, listen};
-use evy_runtime::{sleep, spawn_n};
+use evy_runtime::{sleep, spawn, spawn_n};
 use util::{FOR_EVER, StdStream, let_all_park, soon, wait_until};
 
 /// Descriptors of the process in which a server runs out of them.
@@ -115,6 +115,38 @@ fn fault_09_it_is_told_of_green_sockets_that_are_closed_on_other_os_threads() {
         let_all_park();
         assert_eq!(server.accepted(), 2, "it waits for the end of its pause");
         drop((served, waiting, peer, files));
+    });
+}
+
+/// A connection that another server keeps, while it stops, until its peer has gone.
+#[test]
+fn fault_09_it_is_told_when_a_server_that_stops_closes_what_it_has_kept() {
+    const NAME: &str = "fault_09_it_is_told_when_a_server_that_stops_closes_what_it_has_kept";
+    util::alone(NAME, || {
+        let may_end = Rc::new(Cell::new(false));
+        let ends = Rc::clone(&may_end);
+        let stopping = Server::new(listen("127.0.0.1:0").unwrap(), move |_client, _| {
+            wait_until(|| ends.get());
+            Ok(())
+        })
+        .start()
+        .unwrap();
+        let leaving = StdStream::connect(stopping.local_addr()).unwrap();
+        wait_until(|| stopping.clients() == 1);
+        let stopper = spawn(move || stopping.stop(FOR_EVER));
+        let_all_park();
+        let Exhausted { server, served, waiting, files, .. } = Exhausted::new();
+        // A reset, so that there is nothing to be read to the end. The peer's own descriptor is taken at once.
+        socket2::SockRef::from(&leaving).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(leaving);
+        let more = take_all();
+        let_all_park();
+        assert_eq!((more.len(), server.accepted()), (1, 1));
+        may_end.set(true);
+        wait_until(|| stopper.is_finished());
+        let_all_park();
+        assert_eq!(server.accepted(), 2, "it waits for the end of its pause");
+        drop((served, waiting, files, more));
     });
 }
 

@@ -7,12 +7,16 @@ mod proxy;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::mem;
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
-use evy_green_net::{RunningServer, Server, Stopped, TcpStream, connect, copy, listen};
+use evy_green_net::{
+    RunningServer, Server, Stopped, TcpStream, UnixListener, UnixStream, connect, copy, listen,
+};
 use evy_runtime::{GreenThread, sleep, spawn};
 use proxy::{Fault, Proxy};
 use util::{FOR_EVER, StdStream, let_all_park, soon, wait_until};
@@ -228,9 +232,128 @@ fn a_client_that_asks_for_ever_is_ended_after_an_answer() {
         }
     });
     wait_until(|| server.clients() == 1);
-    let stopping = begin_to_stop(&server, GRACE);
+    // It is ended after half of that.
+    let stopping = begin_to_stop(&server, Duration::from_secs(2));
     assert_stopped(stopping, 1, 0);
     assert!(soon(|| asking.wait()).unwrap() > 1);
+}
+
+/// FAULTS row 46: clients ask at all paces while the server stops. What the system had taken from a client
+/// before the stop is answered, whether it was here by then or not.
+#[test]
+fn fault_46_no_request_is_lost_that_was_sent_before_the_stop() {
+    const CLIENTS: u32 = 40;
+    for round in 0..3 {
+        let server = start(echo);
+        let address = server.local_addr();
+        let stopped = Arc::new(OnceLock::new());
+        let answered = Arc::new(AtomicUsize::new(0));
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|n| {
+                let (stopped, answered) = (Arc::clone(&stopped), Arc::clone(&answered));
+                std::thread::spawn(move || {
+                    let client = StdStream::connect(address).unwrap();
+                    client.set_read_timeout(Some(FOR_EVER)).unwrap();
+                    // From one request after the other to one that comes after the server thinks that
+                    // there will be none.
+                    let pause = Duration::from_micros(u64::from(n * n * 40 + round));
+                    ask_for_ever(&client, pause, &stopped, &answered)
+                })
+            })
+            .collect();
+        wait_until(|| answered.load(Ordering::SeqCst) == CLIENTS as usize);
+        stopped.set(Instant::now()).unwrap();
+        let report = soon(|| server.stop(Duration::from_secs(2)));
+        assert_eq!((report.finished, report.killed), (CLIENTS as usize, 0));
+        for client in clients {
+            client.join().unwrap();
+        }
+    }
+}
+
+/// Asks until there is no answer. The last request then was sent after the stop.
+#[expect(clippy::disallowed_methods, reason = "an OS thread of its own")]
+fn ask_for_ever(
+    mut client: &StdStream,
+    pause: Duration,
+    stopped: &OnceLock<Instant>,
+    answered: &AtomicUsize,
+) {
+    let mut is_known = false;
+    loop {
+        if client.write_all(b"12345678").is_err() {
+            return;
+        }
+        let sent = Instant::now();
+        match client.read_exact(&mut [0; 8]) {
+            Ok(()) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{error}");
+                let stopped = stopped.get().expect("it ends nobody before the stop");
+                return assert!(sent >= *stopped, "lost: sent {:?} before", *stopped - sent);
+            }
+        }
+        // All of them are to be known before the server stops.
+        if !mem::replace(&mut is_known, true) {
+            answered.fetch_add(1, Ordering::SeqCst);
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+/// FAULTS row 46: a handler that cannot go on writing for a while is not idle, though nothing passes.
+#[test]
+fn fault_46_a_peer_that_takes_its_answer_late_is_heard_to_the_end() {
+    let hears_the_end = || {
+        let server = start(echo);
+        let client = client(&server);
+        assert_echoed(&client);
+        let mut sent = 0;
+        // Until nothing fits in anywhere.
+        for _ in 0..3 {
+            while let Ok(count) = client.try_write(&[b'x'; 100_000]) {
+                sent += count;
+            }
+            let_all_park();
+        }
+        let stopping = begin_to_stop(&server, GRACE);
+        // Some looks.
+        sleep(Duration::from_millis(200));
+        (&client).read_exact(&mut vec![0; sent / 2]).unwrap();
+        // It has sent all by now, and waits for more.
+        let_all_park();
+        let is_sent = (&client).write_all(b"the rest").is_ok();
+        let rest = read_all(&client).unwrap();
+        drop(client);
+        assert_stopped(stopping, 1, 0);
+        is_sent && rest.len() == sent - sent / 2 + 8
+    };
+    // On a machine that has no time for us the rest may come too late: not each time.
+    assert!((0..3).any(|_| hears_the_end()));
+}
+
+/// Where nothing can be on its way there is nothing to wait for.
+#[test]
+fn over_unix_sockets_idle_connections_are_ended_at_once() {
+    let takes = || {
+        let path = util::TempPath::new();
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = Server::new(listener, |client, _| copy(&client, &client).map(drop));
+        let server = server.start().unwrap();
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+        let_all_park();
+        let start = Instant::now();
+        let stopping = spawn(move || server.stop(GRACE));
+        assert_eq!(soon(|| client.read(&mut [0])).unwrap(), 0);
+        let elapsed = start.elapsed();
+        drop(client);
+        assert_stopped(stopping, 1, 0);
+        elapsed
+    };
+    // Less than the time between two looks: each time, but for a machine that has no time for us.
+    assert!((0..5).any(|_| takes() < Duration::from_millis(40)));
 }
 
 /// The handler answers each piece of it before the next one comes.
@@ -598,6 +721,73 @@ fn streams_that_a_handler_has_given_away_are_ended_wherever_they_are() {
     assert_eq!(echoers.borrow_mut().pop().unwrap().wait().unwrap(), 1);
     wait_until(|| other.is_finished());
     assert_eq!(other.join().unwrap(), 2);
+}
+
+/// A write that waits registers it there. A read that is short then drains it, and the next one waits without a
+/// call: of the reads the connection has not heard that somebody waits on that hub.
+#[test]
+fn a_reader_on_another_hub_is_told_of_the_end_also_when_a_write_has_waited_there_first() {
+    let (to_other, from_here) = mpsc::channel::<TcpStream>();
+    // It is registered where it waits first.
+    let server = start(move |client, _| to_other.send(client).map_err(io::Error::other));
+    let (begun, begins) = mpsc::channel();
+    let other = std::thread::spawn(move || {
+        let client = Rc::new(from_here.recv().unwrap());
+        let writer = spawn({
+            let client = Rc::clone(&client);
+            move || (&*client).write_all(&vec![b'x'; 64 << 20])
+        });
+        let_all_park();
+        assert!(!writer.is_finished());
+        let reader = spawn({
+            let client = Rc::clone(&client);
+            move || loop {
+                match (&*client).read(&mut [0; 64]) {
+                    Ok(1) => {}
+                    end => return end.map_err(|error| error.kind()),
+                }
+            }
+        });
+        let_all_park();
+        begun.send(()).unwrap();
+        let read = reader.wait().unwrap();
+        writer.kill();
+        read
+    });
+    let mut client = client(&server);
+    client.write_all(b"x").unwrap();
+    evy_runtime::unblock(move || begins.recv()).unwrap();
+    let stopping = begin_to_stop(&server, GRACE);
+    wait_until(|| other.is_finished());
+    assert_eq!(other.join().unwrap(), Ok(0));
+    drop(client);
+    assert_stopped(stopping, 1, 0);
+}
+
+#[test]
+fn a_handler_that_peeks_is_told_of_the_end() {
+    let path = util::TempPath::new();
+    let told = Rc::new(Cell::new(None));
+    let server = Server::new(UnixListener::bind(&path).unwrap(), {
+        let told = Rc::clone(&told);
+        move |mut client: UnixStream, _| {
+            let mut byte = [0];
+            client.read_exact(&mut byte)?;
+            client.write_all(&byte)?;
+            told.set(Some(client.peek(&mut byte)?));
+            Ok(())
+        }
+    });
+    let server = server.start().unwrap();
+    let mut client = UnixStream::connect(&path).unwrap();
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    let_all_park();
+    let stopping = spawn(move || server.stop(GRACE));
+    assert_eq!(soon(|| client.read(&mut [0])).unwrap(), 0);
+    assert_eq!(told.get(), Some(0));
+    drop(client);
+    assert_stopped(stopping, 1, 0);
 }
 
 #[test]

@@ -527,6 +527,23 @@ fn fault_11_a_reset_in_the_middle_of_a_write_ends_it() {
     }
 }
 
+/// FAULTS row 12: neither a write nor the farewell of a drop.
+#[test]
+fn fault_12_a_dead_peer_is_an_error_even_where_sigpipe_kills() {
+    util::alone("fault_12_a_dead_peer_is_an_error_even_where_sigpipe_kills", || {
+        // SAFETY: the default action needs no handler.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let (mut server, client) = tls_pair();
+        reset(client);
+        let error = soon(|| (0..).find_map(|_: u64| server.write_all(b"hello?").err())).unwrap();
+        let kinds = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+        assert!(kinds.contains(&error.kind()), "{error}");
+        assert_eq!(server.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(server.shutdown().unwrap_err().kind(), ErrorKind::BrokenPipe);
+        drop(server);
+    });
+}
+
 #[test]
 fn fault_13_the_peer_ends_its_side_and_still_reads() {
     let (mut server, mut client) = tls_pair();
@@ -606,6 +623,84 @@ fn fault_42_a_server_goes_on_through_all_of_it() {
     }
     assert!(!server.is_finished());
     server.kill();
+}
+
+/// Code of the user's that rustls calls.
+#[derive(Debug)]
+struct Panics;
+
+impl rustls::server::ResolvesServerCert for Panics {
+    fn resolve(
+        &self,
+        _: rustls::server::ClientHello<'_>,
+    ) -> Option<std::sync::Arc<rustls::sign::CertifiedKey>> {
+        panic!("who chooses the certificate panics")
+    }
+}
+
+impl rustls::KeyLog for Panics {
+    fn log(&self, _: &str, _: &[u8], _: &[u8]) {
+        panic!("the key log panics")
+    }
+}
+
+/// It is told to the green thread in which it happens; the others of this stream get an error, now and
+/// later, and nobody waits for a lock that is never given back.
+#[test]
+fn fault_42_a_panic_of_code_that_the_configuration_brings_ends_the_session_for_all() {
+    let mut bystander = Bystander::new();
+    let builder = || std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(builder())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(std::sync::Arc::new(Panics));
+    let mut client = rustls::ClientConfig::builder_with_provider(builder())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    client.key_log = std::sync::Arc::new(Panics);
+    let (acceptor, connector) = (TlsAcceptor::from_config(server.into()), configurations().1);
+    let panicking_client = TlsConnector::from_config(client.into());
+
+    let check = |panics: TlsStream<TcpStream>, other: TlsStream<TcpStream>| {
+        let panics = Rc::new(panics);
+        let users: Vec<_> = (0..4)
+            .map(|n| {
+                spawn_on(&panics, move |mut stream| match n {
+                    0 | 1 => stream.handshake(),
+                    2 => stream.read(&mut [0]).map(drop),
+                    _ => stream.write(b"x").map(drop),
+                })
+            })
+            .collect();
+        let_all_park();
+        let other = spawn(move || other.handshake());
+        let ends: Vec<_> = users.into_iter().map(|user| soon(|| user.wait())).collect();
+        let (panicked, told): (Vec<_>, Vec<_>) = ends.into_iter().partition(Result::is_err);
+        assert!(matches!(panicked[..], [Err(evy_runtime::Died::Panicked(_))]), "{panicked:?}");
+        for error in told.into_iter().map(|end| end.unwrap().unwrap_err()) {
+            assert_eq!(error.kind(), ErrorKind::Other, "{error}");
+            assert!(error.to_string().contains("has panicked"), "{error}");
+        }
+        let calls: [&dyn Fn() -> io::Result<()>; 3] =
+            [&|| panics.handshake(), &|| (&*panics).read(&mut [0]).map(drop), &|| {
+                (&*panics).write(b"x").map(drop)
+            }];
+        for error in calls.map(|call| soon(call).unwrap_err()) {
+            assert_eq!(error.kind(), ErrorKind::Other, "{error}");
+        }
+        panics.close();
+        drop(panics);
+        assert!(soon(|| other.wait()).unwrap().is_err());
+    };
+    let (ours, theirs) = green_pair();
+    check(acceptor.wrap(ours).unwrap(), connector.wrap("localhost", theirs).unwrap());
+    let (ours, theirs) = green_pair();
+    let acceptor = configurations().0;
+    check(panicking_client.wrap("localhost", ours).unwrap(), acceptor.wrap(theirs).unwrap());
+    bystander.is_undisturbed();
 }
 
 util::and_all_of_them_again!();

@@ -58,6 +58,7 @@ mod wait_list;
 pub use alarm::Alarm;
 pub use bell::{Bell, Listening};
 pub use block_on::block_on;
+pub use evy_hub::Generation;
 pub use green_thread::{Died, GreenThread, GreenThreadId, current, join_all};
 pub use hand_over::{HandOver, Untaken};
 pub use io::{wait_readable, wait_writable};

@@ -11,14 +11,17 @@ use std::os::unix::net::SocketAddr;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, id};
+use std::process::{Command, Stdio, id};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use evy::net::TcpStream as GreenTcpStream;
 use evy::tls::{TlsConnector, TlsStream};
 
-use crate::server::{PATIENCE, Server, assert_one_line_error, command, round_trip, run};
+use crate::server::{
+    PATIENCE, Server, assert_one_line_error, command, round_trip, run, run_in_time,
+};
 
 /// A directory of one test; removed in the end.
 struct Directory(PathBuf);
@@ -181,6 +184,80 @@ fn it_echoes_on_an_abstract_unix_socket() {
     round_trip(&mut UnixStream::connect_addr(&address).unwrap(), b"hello");
 }
 
+/// FAULTS row 46, for who speaks TLS or comes by a Unix socket: the answer is whole, and so is the end.
+#[test]
+fn fault_46_a_stop_answers_clients_of_all_kinds_to_the_end() {
+    const REQUEST: usize = 4 << 20;
+    let (certificate, directory) = (Certificate::new(), Directory::new());
+    let path = directory.file("echo");
+    let mut program = command(&["tls:127.0.0.1:0", &format!("unix:{path}")]);
+    let mut server = {
+        program.args(certificate.options());
+        Server::spawn(program, 2)
+    };
+    let mut secure = certificate.connect(server.plain_address(0));
+    let mut local = UnixStream::connect(&path).unwrap();
+    round_trip(&mut secure, b"x");
+    round_trip(&mut local, b"x");
+    let request = bytes(REQUEST);
+    let mut writer = local.try_clone().unwrap();
+    let sent = request.clone();
+    let writing = std::thread::spawn(move || {
+        writer.write_all(&sent).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let (secure, sent) = (Rc::new(secure), request.clone());
+    let secure_writing = evy::spawn({
+        let secure = Rc::clone(&secure);
+        move || (&*secure).write_all(&sent).and_then(|()| secure.shutdown())
+    });
+    // Both answers have begun, and are more than fits in between.
+    (&*secure).read_exact(&mut [0]).unwrap();
+    local.read_exact(&mut [0]).unwrap();
+    server.signal(libc::SIGTERM);
+    let mut back = Vec::new();
+    // An end without a close_notify would be an error.
+    (&*secure).read_to_end(&mut back).unwrap();
+    assert!(back == request[1..], "{} bytes of {REQUEST} have come back", back.len() + 1);
+    secure_writing.wait().unwrap().unwrap();
+    back.clear();
+    local.read_to_end(&mut back).unwrap();
+    assert!(back == request[1..], "{} bytes of {REQUEST} have come back", back.len() + 1);
+    writing.join().unwrap();
+    drop((secure, local));
+    assert_eq!(server.wait_here().code(), Some(0));
+}
+
+/// FAULTS row 9, for who comes by a Unix socket or speaks TLS.
+#[test]
+fn fault_09_out_of_descriptors_the_clients_of_other_kinds_are_served_and_others_later() {
+    let (certificate, directory) = (Certificate::new(), Directory::new());
+    let path = directory.file("echo");
+    let mut program = command(&["tls:127.0.0.1:0", &format!("unix:{path}")]);
+    program.args(certificate.options());
+    let limit = libc::rlimit { rlim_cur: 32, rlim_max: 32 };
+    // SAFETY: setrlimit is async-signal-safe, and the struct is moved into the closure.
+    unsafe {
+        program.pre_exec(move || {
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            Ok(())
+        });
+    }
+    let server = Server::spawn(program, 2);
+    let mut secure = certificate.connect(server.plain_address(0));
+    round_trip(&mut secure, b"secure");
+    let mut local: Vec<_> = (0..60).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    round_trip(&mut local[0], b"served");
+    assert!(server.error_line("no new clients for now").contains("os error 24"));
+    round_trip(&mut secure, b"still served");
+    round_trip(&mut local[0], b"still served");
+    let mut last = local.pop().unwrap();
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    local.clear();
+    round_trip(&mut last, b"at last");
+    round_trip(&mut certificate.connect(server.plain_address(0)), b"at last");
+}
+
 /// FAULTS row 45: a socket file that a killed server has left does not keep the next one from starting.
 #[test]
 fn fault_45_a_killed_server_can_be_started_again_on_its_path_at_once() {
@@ -195,6 +272,20 @@ fn fault_45_a_killed_server_can_be_started_again_on_its_path_at_once() {
     assert_one_line_error(&run(&[&address]), "in use");
     round_trip(&mut UnixStream::connect(directory.file("echo")).unwrap(), b"hello");
     drop(again);
+}
+
+/// To see whether somebody listens there must not wait for him to accept.
+#[test]
+fn a_path_whose_server_is_too_busy_to_accept_is_in_use() {
+    let directory = Directory::new();
+    let listener = UnixListener::bind(directory.file("echo")).unwrap();
+    // SAFETY: it takes no pointer. It sets how many may wait.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let _waits = UnixStream::connect(directory.file("echo")).unwrap();
+    let mut program = command(&[&format!("unix:{}", directory.file("echo"))]);
+    let output = run_in_time(program.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    assert_one_line_error(&output, "in use");
+    assert!(fs::exists(directory.file("echo")).unwrap());
 }
 
 #[test]
@@ -224,6 +315,57 @@ fn it_listens_on_several_addresses_at_once_also_on_several_cores() {
         server.signal(libc::SIGTERM);
         assert!(server.wait().success());
     }
+}
+
+/// The limit is one for all kinds, and who waits gets a place whoever leaves.
+#[test]
+fn clients_of_all_kinds_count_together() {
+    let (certificate, directory) = (Certificate::new(), Directory::new());
+    let path = directory.file("echo");
+    let mut program = command(&["127.0.0.1:0", "tls:127.0.0.1:0", &format!("unix:{path}")]);
+    program.args(certificate.options()).args(["--max-clients", "3"]);
+    let server = Server::spawn(program, 3);
+    let mut plain = server.connect();
+    let mut secure = certificate.connect(server.plain_address(1));
+    let mut local = UnixStream::connect(&path).unwrap();
+    round_trip(&mut plain, b"plain");
+    round_trip(&mut secure, b"secure");
+    round_trip(&mut local, b"local");
+    // One more of each kind: connected, and not served.
+    let mut waiting = (server.connect(), UnixStream::connect(&path).unwrap());
+    waiting.0.write_all(b"0").unwrap();
+    waiting.1.write_all(b"1").unwrap();
+    waiting.0.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    waiting.1.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert!(waiting.0.read(&mut [0]).is_err());
+    assert!(waiting.1.read(&mut [0]).is_err());
+    round_trip(&mut plain, b"still here");
+    drop((secure, local));
+    waiting.0.set_read_timeout(Some(PATIENCE)).unwrap();
+    waiting.1.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut back = [0; 2];
+    waiting.0.read_exact(&mut back[..1]).unwrap();
+    waiting.1.read_exact(&mut back[1..]).unwrap();
+    assert_eq!(&back, b"01");
+}
+
+#[test]
+fn it_takes_as_many_descriptors_as_it_may_have() {
+    let mut program = command(&["127.0.0.1:0"]);
+    let limit = libc::rlimit { rlim_cur: 16, rlim_max: 128 };
+    // SAFETY: setrlimit is async-signal-safe, and the struct is moved into the closure.
+    unsafe {
+        program.pre_exec(move || {
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            Ok(())
+        });
+    }
+    let server = Server::spawn(program, 1);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(line.split_whitespace().nth(3), Some("128"), "{line}");
+    let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| round_trip(client, b"x"));
 }
 
 #[test]

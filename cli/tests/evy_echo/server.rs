@@ -157,6 +157,20 @@ pub(crate) fn run(args: &[&str]) -> Output {
     command(args).output().unwrap()
 }
 
+/// Runs a program that might not come to its end, whose output is piped.
+pub(crate) fn run_in_time(command: &mut Command) -> Output {
+    let mut child = command.spawn().unwrap();
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() && start.elapsed() < PATIENCE {
+        pause();
+    }
+    let ends = child.try_wait().unwrap().is_some();
+    let _ = child.kill();
+    let output = child.wait_with_output().unwrap();
+    assert!(ends, "it does not come to its end");
+    output
+}
+
 /// Fails as the programs promise: exit code 1 and one line on stderr.
 pub(crate) fn assert_one_line_error(output: &Output, expected: &str) {
     assert_eq!(output.status.code(), Some(1));

@@ -61,7 +61,8 @@ fn fault_46_a_stop_under_load_loses_no_request_in_flight() {
 
 #[test]
 fn clients_that_go_on_asking_are_ended_without_a_reset() {
-    let mut server = Server::start(&[]);
+    // They are ended after half of that.
+    let mut server = Server::start(&["--grace", "2"]);
     let answered = Arc::new(AtomicUsize::new(0));
     let clients: Vec<_> = (0..10)
         .map(|_| {

@@ -5,12 +5,13 @@
 //! session takes as "later" and keeps what it has.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 
 use super::{Interests, Socket, sealed};
-use crate::tls::TlsStream;
+use crate::TcpStream;
+use crate::tls::{Carrier, TlsStream, Transport};
 
 /// The most that one read gives: what one record can have.
 const LONGEST: usize = 16 * 1024;
@@ -34,22 +35,24 @@ impl<S: Socket> Polled<'_, '_, S> {
     }
 }
 
-impl<S: Socket> Read for &Polled<'_, '_, S> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl<S: Socket> Carrier for Polled<'_, '_, S> {
+    fn read_shared(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut buffers = [IoSliceMut::new(buffer)];
         self.with(|socket, interests, context| {
             socket.poll_read_vectored(interests, context, &mut buffers)
         })
     }
-}
 
-impl<S: Socket> Write for &Polled<'_, '_, S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write_shared(&self, bytes: &[u8]) -> io::Result<usize> {
         self.with(|socket, interests, context| socket.poll_write(interests, context, bytes))
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush_shared(&self) -> io::Result<()> {
         self.with(|socket, interests, context| socket.poll_flush(interests, context))
+    }
+
+    fn as_tcp(&self) -> Option<&TcpStream> {
+        None
     }
 }
 
@@ -61,13 +64,10 @@ fn pending_if_later<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
     }
 }
 
-impl<S: Socket> sealed::Sealed for TlsStream<S> where for<'a> &'a S: Read + Write {}
+impl<S: Socket + Transport> sealed::Sealed for TlsStream<S> {}
 
 /// The handshake is done by the first polls; its deadline is for calls that park, and does not count here.
-impl<S: Socket> Socket for TlsStream<S>
-where
-    for<'a> &'a S: Read + Write,
-{
+impl<S: Socket + Transport> Socket for TlsStream<S> {
     fn poll_read(
         &self,
         interests: &mut Interests,

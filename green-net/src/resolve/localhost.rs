@@ -7,7 +7,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, TryLockError};
 
 use crate::green_io::sys::inet;
 
@@ -37,6 +37,7 @@ pub(super) fn loopback(host: &str) -> Option<Vec<IpAddr>> {
 type Stamp = (u64, u64, i64, i64, u64);
 
 /// What the file says of these names.
+#[derive(Default)]
 struct Hosts {
     /// `None`: it cannot be read.
     stamp: Option<Stamp>,
@@ -47,7 +48,13 @@ static READ: Mutex<Hosts> = Mutex::new(Hosts { stamp: None, entries: Vec::new() 
 
 /// The addresses of `name` in the file; for one below `localhost` that it does not have, those of that.
 fn listed(name: &str) -> Vec<IpAddr> {
-    let mut hosts = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut own = Hosts::default();
+    let mut read = match READ.try_lock() {
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        read => read.ok(),
+    };
+    // Somebody reads the file, or did in the parent when this process was forked: so it is read once more.
+    let hosts = read.as_deref_mut().unwrap_or(&mut own);
     let stamp = stamp();
     if hosts.stamp != stamp {
         let text = fs::read(HOSTS).unwrap_or_default();
@@ -107,6 +114,13 @@ mod tests {
         {
             assert_eq!(loopback(name), None, "{name}");
         }
+    }
+
+    /// In a child that was forked meanwhile, nobody is there to give the lock back.
+    #[test]
+    fn fault_35_who_reads_the_file_keeps_nobody_waiting() {
+        let _reading = READ.lock();
+        assert_eq!(loopback("localhost"), loopback("LOCALHOST"));
     }
 
     #[test]

@@ -11,16 +11,23 @@
 //!
 //! A caller that is killed or timed out leaves its lookup, which goes on and keeps its place until the
 //! resolver returns: nothing can stop that. A lookup that still queues goes with its last caller.
+//!
+//! A forked child begins without any: the OS threads that would answer are the parent's, and so are the
+//! callers. The parent's table stays as it was at the fork, and be it locked.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering::AcqRel, Ordering::Acquire};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::panicking;
 
-use evy_runtime::{Parker, Reason, Unparker, is_unblocked, threadpool, unblock, unblock_n};
+use evy_runtime::{
+    Generation, Parker, Reason, Unparker, is_unblocked, threadpool, unblock, unblock_n,
+};
 
 /// Lookups that have an OS thread at a time. The pool has 20 threads: lookups that stall leave the most
 /// of them to files and all else.
@@ -116,12 +123,39 @@ struct Table {
     last: u64,
 }
 
-static TABLE: Mutex<Table> =
-    Mutex::new(Table { flights: BTreeMap::new(), queue: BTreeMap::new(), running: 0, last: 0 });
+/// The table of this process, or of one that it was forked from.
+struct Owned {
+    made_in: Generation,
+    table: Mutex<Table>,
+}
 
-/// No code of users runs under this lock, so a poisoned one is as good as any.
+/// Null before the first lookup. What it has pointed to is never freed.
+static OWNED: AtomicPtr<Owned> = AtomicPtr::new(ptr::null_mut());
+
 fn table() -> MutexGuard<'static, Table> {
-    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+    let mut owned = OWNED.load(Acquire);
+    loop {
+        // SAFETY: the pointer is null or one that `Box::into_raw` gave, and nobody frees it.
+        match unsafe { owned.as_ref() } {
+            Some(here) if !here.made_in.is_over() => {
+                // No code of users runs under this lock, so a poisoned one is as good as any.
+                return here.table.lock().unwrap_or_else(PoisonError::into_inner);
+            }
+            _ => owned = replace(owned),
+        }
+    }
+}
+
+/// Puts a new table in the place of this one, unless another OS thread was faster; returns what is there.
+#[cold]
+fn replace(old: *mut Owned) -> *mut Owned {
+    let table = Table { flights: BTreeMap::new(), queue: BTreeMap::new(), running: 0, last: 0 };
+    let new = Owned { made_in: Generation::current(), table: Mutex::new(table) };
+    let new = Box::into_raw(Box::new(new));
+    let Err(others) = OWNED.compare_exchange(old, new, AcqRel, Acquire) else { return new };
+    // SAFETY: it comes from the line above, and nobody has seen it.
+    drop(unsafe { Box::from_raw(new) });
+    others
 }
 
 /// Somebody who waits for an answer. Dropped, it has left, whichever way.

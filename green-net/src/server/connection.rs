@@ -15,7 +15,6 @@
 //! nobody can follow it there.
 
 use std::io;
-use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,15 +22,17 @@ use std::thread::{self, ThreadId};
 
 use evy_runtime::Remote;
 use evy_runtime::io::{Direction, GreenFd, look_again};
-use rustix::net::Shutdown;
+use rustix::net::{AddressFamily, Shutdown};
 
 use super::ledger::Ledger;
+use crate::green_io::GreenIo;
 
 /// One connection of a server.
 pub(super) struct Connection {
     /// Unique in its server; later ones have higher numbers.
     number: u64,
-    /// What passed last: [`READ`] or [`WRITTEN`], 0 for nothing yet; and [`FRESH`], which a new one is.
+    /// What passed last: [`READ`] or [`WRITTEN`], 0 for nothing yet; [`FRESH`], which a new one is; and
+    /// [`IDLE`].
     traffic: AtomicU8,
     /// An [`Order`].
     order: AtomicU8,
@@ -47,8 +48,17 @@ pub(super) struct Connection {
 
 const READ: u8 = 1;
 const WRITTEN: u8 = 2;
-/// Taken off by who looks whether something has passed since he last did.
-const FRESH: u8 = 4;
+/// Nothing has passed for as long as it takes: a read that would wait gives the end of the stream. What
+/// passes takes this off again.
+const IDLE: u8 = 4;
+/// Each is taken off by one who looks whether something has passed since he last did.
+const FRESH: u8 = FOR_TIMES | FOR_STOP;
+/// That of the one that looks at the times of connections.
+pub(super) const FOR_TIMES: u8 = 8;
+/// That of the one that stops the server.
+pub(super) const FOR_STOP: u8 = 16;
+
+const UNIX: AddressFamily = AddressFamily::UNIX;
 
 /// What the server has ordered for a connection; a later order is a stricter one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,8 +68,6 @@ pub(super) enum Order {
     /// A read that would wait gives the end of the stream, if the peer has had an answer to what it has
     /// sent so far.
     EndWhenAnswered,
-    /// A read that would wait gives the end of the stream.
-    End,
     /// Too quiet, or too old: every call fails.
     TimedOut,
     /// The time to stop is over: every call fails.
@@ -68,7 +76,7 @@ pub(super) enum Order {
 
 impl Order {
     fn of(number: u8) -> Self {
-        let all = [Self::None, Self::EndWhenAnswered, Self::End, Self::TimedOut, Self::Stopped];
+        let all = [Self::None, Self::EndWhenAnswered, Self::TimedOut, Self::Stopped];
         all[usize::from(number)]
     }
 }
@@ -129,19 +137,19 @@ impl Connection {
         self.finishes_itself.load(Relaxed)
     }
 
-    /// Whether something has passed since the last call.
-    pub(super) fn take_fresh(&self) -> bool {
-        self.traffic.load(Relaxed) & FRESH != 0
-            && self.traffic.fetch_and(!FRESH, Relaxed) & FRESH != 0
+    /// Whether something has passed since the last call for the same purpose.
+    pub(super) fn take_fresh(&self, purpose: u8) -> bool {
+        self.traffic.load(Relaxed) & purpose != 0
+            && self.traffic.fetch_and(!purpose, Relaxed) & purpose != 0
     }
 
     pub(super) fn has_been_silent(&self) -> bool {
-        self.traffic.load(Relaxed) & !FRESH == 0
+        self.traffic.load(Relaxed) & (READ | WRITTEN) == 0
     }
 
     /// Whether the last thing that passed was something from us.
     pub(super) fn is_answered(&self) -> bool {
-        self.traffic.load(Relaxed) & !FRESH == WRITTEN
+        self.traffic.load(Relaxed) & WRITTEN != 0
     }
 
     /// Whether the handler runs, or somebody else has a stream of it.
@@ -150,15 +158,42 @@ impl Connection {
         parts.handled || parts.first.is_some()
     }
 
+    /// Whether what the peer has sent is here, and not on its way.
+    pub(super) fn has_no_way_to_go(&self) -> bool {
+        let parts = self.parts();
+        let Some(fd) = parts.first else { return false };
+        // SAFETY: it is open while it is in the list, and taken out under the lock that is held.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        matches!(rustix::net::getsockname(fd), Ok(address) if address.address_family() == UNIX)
+    }
+
+    /// Whether nobody is left, or a reader has been told of an end that the server has made.
+    pub(super) fn has_ended(&self) -> bool {
+        self.was_ended.load(Relaxed) || !self.is_in_use()
+    }
+
+    /// Ends the connection, if nothing has passed since the last look of the one that stops the server: a
+    /// read that waits gives the end of the stream, and a later one does if nothing passes until then.
+    pub(super) fn end_if_idle(&self) {
+        let idle = |traffic| (traffic & FOR_STOP == 0).then_some(traffic | IDLE);
+        if self.traffic.fetch_update(SeqCst, Relaxed, idle).is_ok() {
+            self.wake_readers();
+        }
+    }
+
     /// Gives an order, and sees to it that whoever waits on the connection learns of it.
     pub(super) fn order(&self, order: Order) {
         if self.order.fetch_max(order as u8, SeqCst) >= order as u8 {
             return;
         }
-        if order >= Order::TimedOut {
-            return self.shut_down();
+        match order {
+            Order::TimedOut | Order::Stopped => self.shut_down(),
+            Order::None | Order::EndWhenAnswered => self.wake_readers(),
         }
-        // Who comes later reads the order first.
+    }
+
+    /// Has whoever waits in a read look again. Who comes later reads first what is ordered.
+    fn wake_readers(&self) {
         let (fds, hubs) = {
             let parts = self.parts();
             let fds: Vec<RawFd> = parts.fds().collect();
@@ -167,10 +202,10 @@ impl Connection {
         };
         for hub in hubs {
             let fds = fds.clone();
-            let told = hub.spawn(move || wake_readers(&fds));
+            let told = hub.spawn(move || look_again_at(&fds));
             drop(told);
         }
-        wake_readers(&fds);
+        look_again_at(&fds);
     }
 
     /// Ends the connection in the system, which wakes everybody on every hub.
@@ -193,12 +228,18 @@ impl Connection {
             self.note_hub();
         }
         match self.ordered() {
-            Order::None => result,
-            Order::EndWhenAnswered if would_wait && self.is_answered() => self.end(),
-            Order::End if would_wait => self.end(),
-            Order::EndWhenAnswered | Order::End => result,
-            ended => Err(ended_by(ended)),
+            ended @ (Order::TimedOut | Order::Stopped) => Err(ended_by(ended)),
+            order if would_wait && self.is_to_end(order) => self.end(),
+            Order::None | Order::EndWhenAnswered => result,
         }
+    }
+
+    /// Whether a read that would wait is told of the end.
+    fn is_to_end(&self, order: Order) -> bool {
+        // Once told, always told, whatever was written after it.
+        self.was_ended.load(Relaxed)
+            || self.traffic.load(SeqCst) & IDLE != 0
+            || order == Order::EndWhenAnswered && self.is_answered()
     }
 
     fn end(&self) -> io::Result<usize> {
@@ -272,7 +313,7 @@ impl Parts {
     }
 }
 
-fn wake_readers(fds: &[RawFd]) {
+fn look_again_at(fds: &[RawFd]) {
     for fd in fds {
         look_again(*fd, Direction::Read);
     }
@@ -341,7 +382,10 @@ impl Handle {
     /// have said that nothing is there.
     #[inline]
     pub(crate) fn hides_the_end(handle: Option<&Self>) -> bool {
-        handle.is_some_and(|handle| handle.connection.order.load(Relaxed) != Order::None as u8)
+        handle.is_some_and(|Self { connection, .. }| {
+            connection.order.load(Relaxed) != Order::None as u8
+                || connection.traffic.load(Relaxed) & IDLE != 0
+        })
     }
 
     /// The part of a clone that has this descriptor.
@@ -367,7 +411,7 @@ impl Handle {
         if lingers && let Some(fd) = fd.take_fd() {
             let ledger = Arc::clone(&connection.ledger);
             // Given back where the server has stopped meanwhile: it is closed here.
-            drop(ledger.linger(Lingering { fd: Some(fd), connection: Arc::clone(connection) }));
+            drop(ledger.linger(Lingering::new(fd, Arc::clone(connection))));
         }
     }
 }
@@ -399,21 +443,26 @@ impl Drop for Handled {
 
 /// The last descriptor of a connection, which is to be closed well: after the peer has closed its side.
 pub(super) struct Lingering {
-    fd: Option<OwnedFd>,
+    /// A green one: who has run out of descriptors hears of its close.
+    io: Option<GreenIo>,
     connection: Arc<Connection>,
 }
 
 impl Lingering {
+    pub(super) fn new(fd: OwnedFd, connection: Arc<Connection>) -> Self {
+        Self { io: Some(GreenIo::new(fd)), connection }
+    }
+
     /// Takes the descriptor out; the connection is over when the rest is dropped.
-    pub(super) fn take_fd(&mut self) -> Option<OwnedFd> {
-        self.fd.take()
+    pub(super) fn take_io(&mut self) -> Option<GreenIo> {
+        self.io.take()
     }
 }
 
 impl Drop for Lingering {
     fn drop(&mut self) {
         // Closed before the connection counts as over.
-        drop(mem::take(&mut self.fd));
+        drop(self.take_io());
         self.connection.change(|parts| parts.lingers = false);
     }
 }

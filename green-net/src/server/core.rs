@@ -14,16 +14,15 @@ use evy_runtime::{Builder, GreenThread, GreenThreadId, Reason, WaitList, current
 
 use super::connection::{Connection, Handle, Handled, Order};
 use super::ledger::Ledger;
+use super::limit::ClientLimit;
 use super::stop::Stopping;
 use super::timeouts::Times;
 
-const CLIENT: Reason = Reason::new(&"one of the clients to leave");
 const END: Reason = Reason::new(&"the end of serving");
 
 /// The state of one server. It stays on its hub; what comes from elsewhere goes through the ledger.
 pub(super) struct Core {
     pub(super) ledger: Arc<Ledger>,
-    max_clients: usize,
     pub(super) times: Times,
     /// Where the user has made the server: reports name it as the place where handlers are spawned.
     location: &'static Location<'static>,
@@ -78,13 +77,12 @@ enum Outcome {
 
 impl Core {
     pub(super) fn new(
-        max_clients: usize,
+        limit: ClientLimit,
         times: Times,
         location: &'static Location<'static>,
     ) -> Self {
         Self {
-            ledger: Arc::default(),
-            max_clients,
+            ledger: Arc::new(Ledger::new(limit)),
             times,
             location,
             next_number: Cell::new(0),
@@ -106,21 +104,7 @@ impl Core {
 
     // Clients
 
-    pub(super) fn has_room(&self) -> bool {
-        self.ledger.clients() < self.max_clients
-    }
-
-    /// Waits until there is room for one more client.
-    pub(super) fn wait_for_room(&self) {
-        if self.has_room() {
-            return;
-        }
-        let listening = self.ledger.changed.listen();
-        while !self.has_room() {
-            listening.wait(CLIENT, None).expect("there is no deadline");
-        }
-    }
-
+    /// One that has a place already.
     pub(super) fn new_connection(&self, fd: RawFd) -> (Handled, Handle) {
         let number = self.next_number.get();
         self.next_number.set(number + 1);

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use evy_runtime::Bell;
 
 use super::connection::Lingering;
+use super::limit::ClientLimit;
 
 /// One server's counters and what its connections leave for it, from whichever OS thread.
-#[derive(Default)]
 pub(super) struct Ledger {
+    /// Where each client that has not left has a place.
+    pub(super) limit: ClientLimit,
     accepted: AtomicU64,
     /// Connections that are not over.
     clients: AtomicUsize,
@@ -29,10 +31,27 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    pub(super) fn new(limit: ClientLimit) -> Self {
+        Self {
+            limit,
+            accepted: AtomicU64::new(0),
+            clients: AtomicUsize::new(0),
+            errors: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            timed_out: AtomicU64::new(0),
+            failed_accepts: AtomicU64::new(0),
+            over: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            lingering: Mutex::default(),
+            changed: Bell::new(),
+        }
+    }
+
     pub(super) fn clients(&self) -> usize {
         self.clients.load(SeqCst)
     }
 
+    /// There is one client more, who has a place.
     pub(super) fn entered(&self) {
         self.accepted.fetch_add(1, Relaxed);
         self.clients.fetch_add(1, SeqCst);
@@ -42,6 +61,7 @@ impl Ledger {
     pub(super) fn left(&self, number: u64) {
         lock(&self.over).push(number);
         self.clients.fetch_sub(1, SeqCst);
+        self.limit.leave();
         self.changed.ring();
     }
 

@@ -114,14 +114,16 @@ impl<'a> Door<'a> {
         mut accept: impl FnMut(BorrowedFd<'_>) -> io::Result<(OwnedFd, A)>,
     ) -> io::Result<(GreenIo, A)> {
         self.was_full.set(false);
-        // Looked at when there is a connection, in one go with taking it: while this waited, another
-        // listener of the server may have let in the last one that there was room for.
+        // Taken when there is a connection: while this waited, another listener may have let in the last
+        // one that there was room for.
         let accept = |fd: BorrowedFd<'_>| {
-            self.was_full.set(!self.core.has_room());
-            if self.was_full.get() {
+            let Some(place) = self.core.ledger.limit.enter() else {
+                self.was_full.set(true);
                 return Err(io::ErrorKind::QuotaExceeded.into());
-            }
-            accept(fd)
+            };
+            let accepted = accept(fd)?;
+            place.keep();
+            Ok(accepted)
         };
         let (fd, peer) = if self.waits {
             listener.call_in_turn(Direction::Read, accept)?

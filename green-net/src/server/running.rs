@@ -176,10 +176,13 @@ impl<A> RunningServer<A> {
     ///   closed, all before this waits for anything. A connect is refused from then on.
     /// * A connection that is idle is ended: a read that would wait gives the end of the stream, while
     ///   writes still work. Idle is one that waits in a read with nothing there to be read, and on which
-    ///   nothing has passed for a twentieth of a second since the server has said something. A peer that
-    ///   has sent something and has had no answer, or has come within the last second and has not sent
-    ///   anything yet, gets a second to go on. One that goes on asking is ended after a second, between
-    ///   an answer and its next request. Handlers that are at work finish it.
+    ///   nothing passes for a twentieth of a second: a request that the peer has sent before the stop may
+    ///   still be on its way. Over a Unix socket nothing is on its way, so there an idle connection is ended
+    ///   at once. A peer that has sent something and has had no answer, or has come within the last second
+    ///   and has not sent anything yet, gets a second to go on. One that goes on asking is ended after five
+    ///   seconds, between an answer and its next request. Each of these times is half the grace at most.
+    ///   Handlers that are at work finish it, and connections on which bytes pass, however slowly the peer
+    ///   takes them, are not idle.
     /// * When a handler has dropped its stream, the server shuts down the write side and reads until the
     ///   peer has closed, too. To close a connection on unread data would reset it, and the peer could
     ///   lose its answer.

@@ -50,7 +50,7 @@ where
         let door = Door::new(core);
         let mut weather = Weather::new();
         while !core.is_closed() {
-            core.wait_for_room();
+            core.ledger.limit.wait_for_room();
             match self.accept_one(listener, &door) {
                 Ok(()) => weather.is_fine(),
                 Err(_) if door.was_full() => {}

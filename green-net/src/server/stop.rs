@@ -15,23 +15,30 @@
 //! The descriptor lingers because to close a socket with unread data, or one to which the peer still
 //! sends, resets the connection: the peer then loses what it has not read yet, its answer maybe.
 //!
-//! When is a connection idle? The server knows no protocol, and the next request may be on its way. It
+//! When is a connection idle? The server knows no protocol, and the next request may be on its way: what the
+//! peer's system has taken before the stop is not to be lost, and over a network that arrives later. It
 //! looks every twentieth of a second ([`Pace`]) whether something has passed.
 //!
 //! | the last that passed came from | the connection is ended when |
 //! |---|---|
-//! | the server | nothing has passed between two looks |
+//! | the server | nothing has passed between two looks; at once where nothing can be on its way (Unix) |
 //! | the peer, or nothing has passed yet | the peer has been silent for a second: half a request, or none |
+//!
+//! To end it is to tell a reader that would wait of the end of the stream. What passes after that look and
+//! before that read takes it back: a handler that was at work, or whose peer did not take its answer, may
+//! find the rest of the request on its way when it comes to read on. So each is looked at until it has ended.
 //!
 //! Where a protocol does know, as HTTP does, whoever has the stream ends it ([`finishes_itself`]).
 //!
 //! [`finishes_itself`]: Connection::finishes_itself
 //!
-//! Peers that go on asking would never be quiet. After a second each of them is ended when it has had an
-//! answer and nothing is there to be read.
+//! Peers that go on asking would never be quiet. After five seconds each of them is ended when it has had
+//! an answer and nothing is there to be read. It is as long as that because a stream that goes both ways
+//! looks the same, each time its peer is a little behind.
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,13 +46,15 @@ use std::time::{Duration, Instant};
 use evy_runtime::{GreenThread, Reason, WaitList};
 use rustix::net::Shutdown;
 
-use super::connection::{Connection, Lingering, Order};
+use super::connection::{Connection, FOR_STOP, Lingering, Order};
 use super::core::{Core, Waiting};
-use crate::green_io::{GreenIo, sys};
+use crate::green_io::sys;
 
-/// How long a peer that is to say something may be silent, and how long one may go on asking; half the
-/// grace, if that is shorter.
+/// How long a peer that is to say something may be silent; half the grace, if that is shorter.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a peer may go on asking; half the grace, if that is shorter.
+const LONGEST_ASKING: Duration = Duration::from_secs(5);
 
 /// How often it looks within that time.
 const LOOKS: u32 = 20;
@@ -200,12 +209,15 @@ impl Core {
             if connection.finishes_itself() {
                 return;
             }
-            connection.take_fresh();
-            let has_been_silent = connection.has_been_silent();
-            let quiet_looks = if has_been_silent { pace.looks_since(client.since) } else { 0 };
+            connection.take_fresh(FOR_STOP);
+            let quiet_looks = if connection.has_been_silent() {
+                pace.looks_since(client.since)
+            } else {
+                u32::from(connection.has_no_way_to_go())
+            };
             peers.push(Peer { connection, quiet_looks });
         });
-        peers.retain(|peer| !peer.is_idle() || !peer.end());
+        peers.iter().for_each(Peer::end_if_idle);
         peers
     }
 }
@@ -213,6 +225,7 @@ impl Core {
 /// When it looks at connections, and for how long.
 struct Pace {
     patience: Duration,
+    longest_asking: Duration,
     begun: Instant,
     next_look: Instant,
 }
@@ -220,7 +233,9 @@ struct Pace {
 impl Pace {
     fn new(grace: Duration) -> Self {
         let begun = Instant::now();
-        let mut pace = Self { patience: PATIENCE.min(grace / 2), begun, next_look: begun };
+        let patience = PATIENCE.min(grace / 2);
+        let longest_asking = LONGEST_ASKING.min(grace / 2);
+        let mut pace = Self { patience, longest_asking, begun, next_look: begun };
         pace.next_look += pace.between_looks();
         pace
     }
@@ -237,7 +252,7 @@ impl Pace {
 
     /// Whether those that go on asking are to be ended now.
     fn is_late(&self) -> bool {
-        self.begun.elapsed() >= self.patience
+        self.begun.elapsed() >= self.longest_asking
     }
 
     fn is_time_to_look(&mut self) -> bool {
@@ -267,18 +282,20 @@ impl Peer {
         self.quiet_looks >= if self.connection.is_answered() { 1 } else { LOOKS }
     }
 
-    /// Ends the connection.
-    fn end(&self) -> bool {
-        self.connection.order(Order::End);
-        true
+    fn end_if_idle(&self) {
+        if self.is_idle() {
+            self.connection.end_if_idle();
+        }
     }
 
     /// Looks at the connection, and ends it if it is idle. If it is late, it need not be.
     fn is_ended(&mut self, is_late: bool) -> bool {
-        self.quiet_looks = if self.connection.take_fresh() { 0 } else { self.quiet_looks + 1 };
-        if self.is_idle() {
-            return self.end();
+        if self.connection.has_ended() {
+            return true;
         }
+        let has_passed = self.connection.take_fresh(FOR_STOP);
+        self.quiet_looks = if has_passed { 0 } else { self.quiet_looks.saturating_add(1) };
+        self.end_if_idle();
         if is_late {
             self.connection.order(Order::EndWhenAnswered);
         }
@@ -324,12 +341,11 @@ impl Drop for Lingerers<'_> {
 
 /// Says that nothing more will come, and reads until the peer says so, too.
 fn linger(mut lingering: Lingering) {
-    let Some(fd) = lingering.take_fd() else { return };
+    let Some(io) = lingering.take_io() else { return };
     // An error here, or at a read, is the end of the connection.
-    if rustix::net::shutdown(&fd, Shutdown::Write).is_err() {
+    if rustix::net::shutdown(io.as_fd(), Shutdown::Write).is_err() {
         return;
     }
-    let io = GreenIo::new(fd);
     let mut buffer = [0; 1024];
     while let Ok(1..) = io.read_stream(buffer.len(), |fd| sys::recv(fd, &mut buffer)) {}
     drop(io);

@@ -1,18 +1,23 @@
-//! Errors of `accept` that a test cannot bring about from outside: a listener that says what it is told to.
+//! What a test cannot bring about from outside: errors of `accept`, by a listener that says what it is told to;
+//! and what happens between two looks of a server that stops.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evy_runtime::yield_now;
 use rustix::io::Errno;
 
+use super::connection::{Connection, FOR_STOP, FOR_TIMES, Handled, Lingering};
+use super::ledger::Ledger;
 use super::listener::{Door, Listener, sealed};
-use super::{RunningServer, Server};
+use super::{ClientLimit, Handle, RunningServer, Server};
 use crate::{TcpListener, TcpStream, connect, listen};
 
 /// A listener whose next calls fail as the script says.
@@ -141,4 +146,70 @@ fn an_error_that_does_not_pass_ends_the_listener() {
     let error = Server::new(scripted, |_, _| Ok(())).run().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(Errno::BADF.raw_os_error()));
     assert_eq!(calls.get(), 1);
+}
+
+/// A connection that has answered a request, with its handle and what keeps its descriptor open.
+fn answered() -> (Handled, Handle, TcpListener) {
+    let listener = listen("127.0.0.1:0").unwrap();
+    let ledger = Arc::new(Ledger::new(ClientLimit::new(1)));
+    ledger.limit.enter().unwrap().keep();
+    let (handled, handle) = Connection::open(0, &ledger, listener.as_raw_fd());
+    assert_eq!(Handle::after_read(Some(&handle), Ok(1)).unwrap(), 1);
+    assert_eq!(Handle::after_write(Some(&handle), Ok(1)).unwrap(), 1);
+    (handled, handle, listener)
+}
+
+/// What a read is told that would have to wait; `None`: to wait.
+fn told(handle: &Handle) -> Option<usize> {
+    match Handle::after_read(Some(handle), Err(io::ErrorKind::WouldBlock.into())) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        result => Some(result.unwrap()),
+    }
+}
+
+/// A handler that is stuck in a write looks idle. When its peer takes the answer after all it is not: the
+/// rest of the request may be on its way.
+#[test]
+fn fault_46_what_passes_before_the_next_read_takes_an_end_back() {
+    let (handled, handle, _listener) = answered();
+    let connection = handled.connection();
+    connection.end_if_idle();
+    assert_eq!(told(&handle), None, "something has passed since the last look");
+    assert!(connection.take_fresh(FOR_STOP) && !connection.take_fresh(FOR_STOP));
+    connection.end_if_idle();
+    assert!(Handle::hides_the_end(Some(&handle)));
+    let _ = Handle::after_write(Some(&handle), Ok(1));
+    assert_eq!(told(&handle), None);
+    connection.take_fresh(FOR_STOP);
+    connection.end_if_idle();
+    assert!(!connection.has_ended());
+    assert_eq!(told(&handle), Some(0));
+    assert!(connection.has_ended());
+    // Who has been told is told again, whatever he has still to say.
+    let _ = Handle::after_write(Some(&handle), Ok(1));
+    assert_eq!(told(&handle), Some(0));
+}
+
+/// Each looks at times of its own.
+#[test]
+fn who_looks_at_times_and_who_stops_the_server_do_not_take_news_from_each_other() {
+    let (handled, _handle, _listener) = answered();
+    assert!(handled.connection().take_fresh(FOR_TIMES));
+    assert!(handled.connection().take_fresh(FOR_STOP));
+    assert!(!handled.connection().take_fresh(FOR_TIMES));
+}
+
+/// A stream may be dropped on another OS thread, which has seen that the server stops, when it has stopped.
+#[test]
+fn a_descriptor_that_is_left_to_a_server_that_has_stopped_is_given_back() {
+    let (handled, _handle, listener) = answered();
+    let ledger = Ledger::new(ClientLimit::new(1));
+    let fd = || listener.as_fd().try_clone_to_owned().unwrap();
+    let lingering = || Lingering::new(fd(), Arc::clone(handled.connection()));
+    ledger.set_stopping(true);
+    assert!(ledger.linger(lingering()).is_none());
+    assert!(ledger.next_lingering().is_some());
+    ledger.set_stopping(false);
+    assert!(ledger.linger(lingering()).is_some());
+    assert!(ledger.next_lingering().is_none(), "nobody would close it");
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use evy_runtime::{Reason, kill, sleep};
 
-use super::connection::Order;
+use super::connection::{FOR_TIMES, Order};
 use super::core::{Client, Core};
 
 /// How often it looks within the time that a connection may be quiet.
@@ -41,7 +41,7 @@ impl Times {
             return false;
         }
         client.quiet_looks =
-            if client.connection.take_fresh() { 0 } else { client.quiet_looks + 1 };
+            if client.connection.take_fresh(FOR_TIMES) { 0 } else { client.quiet_looks + 1 };
         client.quiet_looks >= LOOKS
     }
 

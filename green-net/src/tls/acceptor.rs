@@ -106,6 +106,9 @@ impl TlsAcceptor {
     /// One with a configuration of rustls' own, for what the builder does not have. The handshake may
     /// take 10 s.
     ///
+    /// Code that it brings along, as what chooses certificates, must not park: see
+    /// [`TlsStream`](TlsStream#code-of-your-own-in-a-session).
+    ///
     /// ```
     /// use std::sync::Arc;
     /// use evy_green_net::tls::{TlsAcceptor, rustls};

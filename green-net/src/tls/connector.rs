@@ -81,6 +81,9 @@ impl TlsConnector {
     /// One with a configuration of rustls' own, for what the builder does not have. The handshake may
     /// take 10 s.
     ///
+    /// Code that it brings along, as a verifier or a key log, must not park: see
+    /// [`TlsStream`](TlsStream#code-of-your-own-in-a-session).
+    ///
     /// ```
     /// use std::sync::Arc;
     /// use evy_green_net::tls::{TlsConnector, rustls};

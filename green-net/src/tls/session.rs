@@ -26,9 +26,15 @@
 //!
 //! *The handshake* reads and writes. Whoever comes first drives it, the others wait for its end; if the
 //! driver is killed, one of those goes on with it.
+//!
+//! *Code of users* runs inside rustls, while the state is locked: verifiers, key logs, who chooses or keeps
+//! what. A panic there, or a kill where it parks against the rules, goes through [`State::rustls`], which
+//! makes it the session's failure: nobody knows how far rustls has come. Where a turn and the state are held
+//! at once, the turn is declared first: its drop locks the state, so it has to come second.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,9 +42,12 @@ use evy_runtime::io::Direction;
 use evy_runtime::{GreenThreadId, Parker, Reason, Unparker, current};
 use rustls::Connection;
 
-use super::Transport;
+use super::transport::Carrier;
 use crate::TcpStream;
 use crate::green_io::sys;
+
+#[cfg(test)]
+mod tests;
 
 const HANDSHAKE: Reason = Reason::new(&"the TLS handshake");
 
@@ -97,6 +106,8 @@ struct State {
 enum Failure {
     Tls(rustls::Error),
     HandshakeTimedOut(Duration),
+    /// Code of a user that rustls had called.
+    Unwound,
     /// By one of ours.
     Closed,
 }
@@ -109,6 +120,9 @@ impl From<Failure> for io::Error {
                 let text = format!("the TLS handshake was not done in {after:?}");
                 Self::new(io::ErrorKind::TimedOut, text)
             }
+            Failure::Unwound => Self::other(
+                "code that the TLS configuration has brought along has panicked in this session",
+            ),
             Failure::Closed => {
                 let text = "this TLS stream was closed by a green thread";
                 Self::new(io::ErrorKind::NotConnected, text)
@@ -166,7 +180,7 @@ impl Session {
         self.lock().established
     }
 
-    pub(super) fn read(&self, socket: &impl Transport, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read(&self, socket: &impl Carrier, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
         }
@@ -186,25 +200,21 @@ impl Session {
 
     /// [`read`](Self::read) for a future, over a socket that says `WouldBlock`.
     #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
-    pub(crate) fn poll_read(
-        &self,
-        socket: &impl Transport,
-        buffer: &mut [u8],
-    ) -> io::Result<usize> {
+    pub(crate) fn poll_read(&self, socket: &impl Carrier, buffer: &mut [u8]) -> io::Result<usize> {
         self.lock().is_polled = true;
         self.read(socket, buffer)
     }
 
     /// [`write`](Self::write) for a future, over a socket that says `WouldBlock`.
     #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
-    pub(crate) fn poll_write(&self, socket: &impl Transport, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn poll_write(&self, socket: &impl Carrier, bytes: &[u8]) -> io::Result<usize> {
         self.lock().is_polled = true;
         self.write(socket, bytes)
     }
 
     /// Takes some of the bytes, and sends them. Bytes that are taken and for which the socket had no
     /// room in time are kept: that is for the next write to tell.
-    pub(super) fn write(&self, socket: &impl Transport, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn write(&self, socket: &impl Carrier, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match self.begin_write(bytes)? {
                 Step::Handshake => self.handshake(socket)?,
@@ -220,37 +230,34 @@ impl Session {
     }
 
     fn begin_write(&self, bytes: &[u8]) -> io::Result<Step<'_>> {
+        let turn;
         let mut state = self.lock();
         if !state.established {
             return Ok(Step::Handshake);
         }
         state.may_write()?;
-        let turn = state.turn(self, Direction::Write)?;
-        // On an error the turn is given back: not before the lock is.
-        let step = if state.has_unsent() {
-            Ok(None)
-        } else {
-            state.connection.writer().write(bytes).map(Some)
-        };
-        drop(state);
-        match step? {
-            Some(count) if count > 0 || bytes.is_empty() => Ok(Step::Send(turn, count)),
-            _ => Ok(Step::Flush),
+        turn = state.turn(self, Direction::Write)?;
+        if state.has_unsent() {
+            return Ok(Step::Flush);
+        }
+        match state.rustls(|connection| connection.writer().write(bytes))? {
+            0 if !bytes.is_empty() => Ok(Step::Flush),
+            count => Ok(Step::Send(turn, count)),
         }
     }
 
     /// Sends all that was taken.
-    pub(crate) fn flush(&self, socket: &impl Transport) -> io::Result<()> {
+    pub(crate) fn flush(&self, socket: &impl Carrier) -> io::Result<()> {
         let turn = self.lock().turn(self, Direction::Write)?;
         turn.send(socket)
     }
 
     /// Sends a close_notify, once. Before the handshake there is no session that it could end.
-    pub(crate) fn shutdown(&self, socket: &impl Transport) -> io::Result<()> {
+    pub(crate) fn shutdown(&self, socket: &impl Carrier) -> io::Result<()> {
         let mut state = self.lock();
         let established = state.established && state.failure.is_none();
         if established && !state.ended {
-            state.connection.send_close_notify();
+            state.rustls(|connection| connection.send_close_notify());
         }
         state.ended = true;
         if !established {
@@ -263,7 +270,7 @@ impl Session {
     }
 
     /// [`shutdown`](Self::shutdown) for a stream that goes: it waits for next to nothing.
-    pub(super) fn part(&self, socket: &impl Transport) {
+    pub(super) fn part(&self, socket: &impl Carrier) {
         let state = self.lock();
         let works = state.established && state.failure.is_none() && !state.is_polled;
         let says_something = works && (!state.ended || state.has_unsent());
@@ -275,6 +282,7 @@ impl Session {
 
     /// Ends the session for everybody; `try_write` sends what the socket has room for, and never parks.
     pub(super) fn close(&self, try_write: impl FnOnce(&[u8]) -> io::Result<usize>) {
+        let mut turn;
         let mut state = self.lock();
         let says_goodbye = state.established && !state.ended && state.failure.is_none();
         state.ended = true;
@@ -283,15 +291,18 @@ impl Session {
             return;
         }
         // Somebody who is in the middle of a write stays there: nothing fits in.
-        let Ok(mut turn) = state.turn(self, Direction::Write) else { return };
-        state.connection.send_close_notify();
+        turn = match state.turn(self, Direction::Write) {
+            Ok(turn) => turn,
+            Err(_busy) => return,
+        };
+        state.rustls(|connection| connection.send_close_notify());
         drop(state);
         if let Some(mut batch) = turn.next_batch() {
             batch.sent = try_write(&batch.bytes).unwrap_or(0);
         }
     }
 
-    pub(super) fn handshake(&self, socket: &impl Transport) -> io::Result<()> {
+    pub(super) fn handshake(&self, socket: &impl Carrier) -> io::Result<()> {
         let Some(shaking) = self.begin_handshake()? else { return Ok(()) };
         let Some(limit) = shaking.0.handshake_timeout() else { return self.shake(socket) };
         let result = evy_runtime::timeout(limit, || self.shake(socket));
@@ -325,7 +336,7 @@ impl Session {
         }
     }
 
-    fn shake(&self, socket: &impl Transport) -> io::Result<()> {
+    fn shake(&self, socket: &impl Carrier) -> io::Result<()> {
         loop {
             self.flush(socket)?;
             let mut state = self.lock();
@@ -346,10 +357,11 @@ impl Session {
 
     /// Feeds rustls with what it had no room for, or with what comes from the socket. What that is
     /// worth, a failure too, is in the state then.
-    fn receive(&self, socket: &impl Transport) -> io::Result<Received> {
+    fn receive(&self, socket: &impl Carrier) -> io::Result<Received> {
+        let mut turn;
         let mut state = self.lock();
-        let mut turn = state.turn(self, Direction::Read)?;
-        let unread = std::mem::take(&mut state.unread);
+        turn = state.turn(self, Direction::Read)?;
+        let unread = mem::take(&mut state.unread);
         let reads_are_long = state.reads_are_long;
         drop(state);
         let received = match socket.as_tcp() {
@@ -365,7 +377,7 @@ impl Session {
     }
 
     /// The peer is to hear, at best, why nobody talks to it any more.
-    fn tell_failure(&self, socket: &impl Transport) {
+    fn tell_failure(&self, socket: &impl Carrier) {
         let state = self.lock();
         if state.failure.is_some() && state.has_unsent() {
             drop(state);
@@ -415,6 +427,22 @@ impl State {
         Ok(())
     }
 
+    /// Calls rustls, and through it maybe code of the user's. If that unwinds, the session has failed.
+    fn rustls<T>(&mut self, call: impl FnOnce(&mut Connection) -> T) -> T {
+        struct Failing<'a>(&'a mut Option<Failure>);
+
+        impl Drop for Failing<'_> {
+            fn drop(&mut self) {
+                self.0.get_or_insert(Failure::Unwound);
+            }
+        }
+
+        let failing = Failing(&mut self.failure);
+        let result = call(&mut self.connection);
+        mem::forget(failing);
+        result
+    }
+
     fn has_unsent(&self) -> bool {
         !self.unsent.is_empty() || self.connection.wants_write()
     }
@@ -424,7 +452,7 @@ impl State {
         if let Some(Failure::Closed) = self.failure {
             return Some(Err(Failure::Closed.into()));
         }
-        match self.connection.reader().read(buffer) {
+        match self.rustls(|connection| connection.reader().read(buffer)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.failure.clone().map(|failure| Err(failure.into()))
             }
@@ -435,11 +463,11 @@ impl State {
     /// Hands ciphertext to rustls; what it has no room for waits.
     fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.failure.is_none() {
-            match self.connection.read_tls(&mut bytes) {
+            match self.rustls(|connection| connection.read_tls(&mut bytes)) {
                 // After the peer's close_notify, nothing counts.
                 Ok(0) => return,
                 Ok(_) => {
-                    if let Err(error) = self.connection.process_new_packets() {
+                    if let Err(error) = self.rustls(Connection::process_new_packets) {
                         self.failure = Some(Failure::Tls(error));
                     }
                 }
@@ -458,14 +486,14 @@ impl State {
 
     /// Lets rustls know that nothing more comes: without a close_notify before it, that is an error.
     fn feed_end(&mut self) {
-        let end = self.connection.read_tls(&mut io::empty());
+        let end = self.rustls(|connection| connection.read_tls(&mut io::empty()));
         debug_assert!(matches!(end, Ok(0)), "there is no plaintext while somebody waits for it");
     }
 }
 
 /// Has the next read use the buffer.
 fn lend_again(buffer: &mut Vec<u8>) {
-    let buffer = std::mem::take(buffer);
+    let buffer = mem::take(buffer);
     // On an OS thread that ends there is nobody to keep it for.
     let _ = READ_BUFFER.try_with(|lent| lent.set(buffer));
 }
@@ -503,17 +531,17 @@ impl Turn<'_> {
     }
 
     #[inline(never)]
-    fn short_read(self, socket: &impl Transport) -> io::Result<Received> {
+    fn short_read(self, socket: &impl Carrier) -> io::Result<Received> {
         self.read(socket, &mut [0; SHORT_READ])
     }
 
     /// In a frame of its own, so that its buffer is none of the other's.
     #[inline(never)]
-    fn long_read(self, socket: &impl Transport) -> io::Result<Received> {
+    fn long_read(self, socket: &impl Carrier) -> io::Result<Received> {
         self.read(socket, &mut [0; LONG_READ])
     }
 
-    fn read(mut self, socket: &impl Transport, buffer: &mut [u8]) -> io::Result<Received> {
+    fn read(mut self, socket: &impl Carrier, buffer: &mut [u8]) -> io::Result<Received> {
         let count = loop {
             match socket.read_shared(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -537,7 +565,7 @@ impl Turn<'_> {
     }
 
     /// Sends until nothing is left.
-    fn send(mut self, socket: &impl Transport) -> io::Result<()> {
+    fn send(mut self, socket: &impl Carrier) -> io::Result<()> {
         while let Some(mut batch) = self.next_batch() {
             batch.send(socket)?;
             socket.flush_shared()?;
@@ -557,7 +585,8 @@ impl Turn<'_> {
         let mut bytes = BUFFER.try_with(Cell::take).unwrap_or_default();
         bytes.append(&mut state.unsent);
         while state.connection.wants_write() {
-            state.connection.write_tls(&mut bytes).expect("a vector takes everything");
+            let taken = state.rustls(|connection| connection.write_tls(&mut bytes));
+            taken.expect("a vector takes everything");
         }
         Some(Batch { session: self.session, bytes, sent: 0 })
     }
@@ -579,7 +608,7 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    fn send(&mut self, socket: &impl Transport) -> io::Result<()> {
+    fn send(&mut self, socket: &impl Carrier) -> io::Result<()> {
         while self.sent < self.bytes.len() {
             match socket.write_shared(&self.bytes[self.sent..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -600,7 +629,7 @@ impl Drop for Batch<'_> {
             self.session.lock().unsent = rest.to_vec();
         }
         if self.bytes.capacity() <= KEPT {
-            let mut bytes = std::mem::take(&mut self.bytes);
+            let mut bytes = mem::take(&mut self.bytes);
             bytes.clear();
             // On an OS thread that ends there is nobody to keep it for.
             let _ = BUFFER.try_with(|buffer| buffer.set(bytes));
@@ -616,7 +645,7 @@ impl Drop for Shaking<'_> {
         let waiting = {
             let mut state = self.0.lock();
             state.shaking = false;
-            std::mem::take(&mut state.waiting)
+            mem::take(&mut state.waiting)
         };
         waiting.iter().for_each(Unparker::unpark);
     }

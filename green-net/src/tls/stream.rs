@@ -63,6 +63,18 @@ use crate::TcpStream;
 /// `InvalidData`, with [`rustls::Error`] inside, for whatever is wrong with the peer's certificate or
 /// with what it sends; `TimedOut` for a handshake that takes too long. Both are for good: every later
 /// call gives the same. Others are the socket's.
+///
+/// # Code of your own in a session
+///
+/// A configuration of rustls' own (`from_config` of [`TlsConnector`](super::TlsConnector::from_config) and
+/// of [`TlsAcceptor`](super::TlsAcceptor::from_config)) may bring code along: a verifier, a key log, what
+/// chooses certificates or keeps sessions. rustls calls it in the middle of its work, with the session
+/// locked. So it must not park, as an I/O call, a green lock or `unblock` does: another green thread that
+/// then uses this stream, be it to drop a read or a write of its own, would stop the OS thread for good. What
+/// it needs to wait for has to be there beforehand. Nor may it use the stream itself.
+///
+/// A panic of such code goes to the green thread whose call it was in, and ends the session: all others get
+/// an error of the kind `Other`, what was received before can still be read.
 pub struct TlsStream<S: Transport> {
     session: Session,
     socket: S,

@@ -56,3 +56,37 @@ where
         (self as &dyn Any).downcast_ref()
     }
 }
+
+/// What a session makes its calls on, for the length of one: a transport, or what stands for it.
+pub(crate) trait Carrier {
+    fn read_shared(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    fn write_shared(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    fn flush_shared(&self) -> io::Result<()>;
+
+    /// The TCP stream, if it is one that parks.
+    fn as_tcp(&self) -> Option<&TcpStream>;
+}
+
+impl<S: Transport> Carrier for S {
+    #[inline]
+    fn read_shared(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Transport::read_shared(self, buffer)
+    }
+
+    #[inline]
+    fn write_shared(&self, bytes: &[u8]) -> io::Result<usize> {
+        Transport::write_shared(self, bytes)
+    }
+
+    #[inline]
+    fn flush_shared(&self) -> io::Result<()> {
+        Transport::flush_shared(self)
+    }
+
+    #[inline]
+    fn as_tcp(&self) -> Option<&TcpStream> {
+        Transport::as_tcp(self)
+    }
+}

@@ -34,9 +34,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
-use evy::GreenThread;
 use evy::cores;
 use evy::tls::TlsAcceptor;
+use evy::{ClientLimit, GreenThread};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use address::Address;
 use options::Options;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> io::Result<()> {
+    raise_descriptor_limit();
     let signals = Signals::catch()?;
     let acceptor = acceptor(options)?;
     let echo = Echo {
@@ -81,6 +83,13 @@ fn run(options: &Options) -> io::Result<()> {
         serving.wait().inspect_err(|error| say(format_args!("core {} ends: {error}", core.index())))
     });
     ends.into_iter().collect()
+}
+
+/// As many descriptors as the process may have: the usual limit is for programs that know only `select`.
+/// Where that is refused it stays as it is, and the server waits for free ones when it has none.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// A closed standard error is no reason to serve nobody.
@@ -135,7 +144,7 @@ impl Echo<'_> {
     fn start(&self, index: usize, cores: usize) -> io::Result<OnCore> {
         let tally = Arc::new(Tally::default());
         let terms = Terms {
-            max_clients: self.options.max_clients.div_ceil(cores),
+            clients: ClientLimit::new(self.options.max_clients.div_ceil(cores)),
             idle_timeout: self.options.idle_timeout,
             acceptor: self.acceptor.clone(),
             book: Guestbook { tally: Arc::clone(&tally), log: self.options.log },

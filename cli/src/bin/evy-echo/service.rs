@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use evy::net::{Listener, TcpListener, UdpSocket, UnixListener};
 use evy::tls::TlsAcceptor;
-use evy::{GreenThread, RunningServer, Server, ServerCounters, Stopped};
+use evy::{ClientLimit, GreenThread, RunningServer, Server, ServerCounters, Stopped};
 
 use crate::datagrams::Datagrams;
 use crate::echo::{echo, echo_tls};
@@ -20,7 +20,8 @@ use crate::visit::{Guestbook, Visit};
 /// What is the same for all sockets of a core.
 #[derive(Debug)]
 pub(crate) struct Terms {
-    pub(crate) max_clients: usize,
+    /// Of all kinds.
+    pub(crate) clients: ClientLimit,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) acceptor: Option<TlsAcceptor>,
     pub(crate) book: Guestbook,
@@ -138,7 +139,7 @@ fn serve<L: Listener>(
     let Some(first) = listeners.next() else { return Ok(None) };
     let mut server = Server::new(first, handler)
         .listeners(listeners)
-        .max_clients(terms.max_clients)
+        .client_limit(&terms.clients)
         .on_error(|error, _| report(error));
     if let Some(time) = terms.idle_timeout {
         server = server.idle_timeout(time);

@@ -7,10 +7,11 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use evy::cores::SharedAddress;
 use evy::net::listeners_from_env;
-use evy::net::{Inherited, InheritedSocket, TcpListener, UdpSocket, UnixListener};
+use evy::net::{Inherited, InheritedSocket, TcpListener, UdpSocket, UnixListener, UnixStream};
 
 use crate::address::{Address, is_file, unix_address, unix_name};
 
@@ -188,10 +189,12 @@ fn bind_unix(path: &str) -> io::Result<unix::UnixListener> {
 
 fn is_left_over(address: &unix::SocketAddr) -> bool {
     let is_socket = |path: &Path| fs::metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    // Whether or not its owner accepts connections now: if it listens, this is not refused.
+    // If its owner listens, this is not refused. Where too many wait already to be accepted it would wait,
+    // too: there is no time for that, and somebody who listens.
     let is_refused = || {
-        unix::UnixStream::connect_addr(address)
-            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+        evy::timeout(Duration::ZERO, || UnixStream::connect_addr(address)).is_ok_and(|connected| {
+            connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+        })
     };
     address.as_pathname().is_some_and(is_socket) && is_refused()
 }
