@@ -20,8 +20,11 @@
 //!
 //! | the last that passed came from | the connection is ended when |
 //! |---|---|
-//! | the server | nothing has passed between two looks |
+//! | the server | nothing has passed at four looks in a row |
 //! | the peer, or nothing has passed yet | the peer has been silent for a second: half a request, or none |
+//!
+//! Four, because a peer that is in the middle of asking may be held up for a while by other work on its
+//! machine, and its next request would be lost. Looks and not time, because that may happen to us, too.
 //!
 //! Peers that go on asking would never be quiet. After a second each of them is ended when it has had an
 //! answer and nothing is there to be read.
@@ -45,6 +48,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often it looks within that time.
 const LOOKS: u32 = 20;
+
+/// At so many looks in a row nothing has passed on a connection that is idle, where the peer has had an
+/// answer to all that it has sent.
+const QUIET_LOOKS: u32 = 4;
 
 /// Looks are no closer together.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -257,7 +264,7 @@ struct Peer {
 impl Peer {
     /// Whether it says nothing more, as far as that can be known.
     fn is_idle(&self) -> bool {
-        self.quiet_looks >= if self.connection.is_answered() { 1 } else { LOOKS }
+        self.quiet_looks >= if self.connection.is_answered() { QUIET_LOOKS } else { LOOKS }
     }
 
     /// Ends the connection.
