@@ -10,6 +10,7 @@ use super::load::{Load, Report, Stretch, Target};
 use super::{cpu, evy_echo, raw_echo, sys, udp_echo};
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -82,6 +83,7 @@ fn play() -> io::Result<bool> {
         "evy-server" => evy_echo::serve_well(announce)?,
         "load" => play_load(rest)?,
         "churn" => play_churn(rest)?,
+        "program" => return Err(play_program(rest)),
         _ => return Err(io::Error::other(format!("no role {name}"))),
     }
     Ok(true)
@@ -99,6 +101,12 @@ fn play_churn(args: &[String]) -> io::Result<()> {
     let target = target(args)?;
     let mut churn = Churn::new(target.port, target.connections)?;
     answer_orders(|stretch| churn.run(target.server, stretch))
+}
+
+/// Becomes another program, which stays on this core; returns only why it could not.
+fn play_program(args: &[String]) -> io::Error {
+    let [program, args @ ..] = args else { return malformed() };
+    Command::new(program).args(args).exec()
 }
 
 fn target(args: &[String]) -> io::Result<Target> {
@@ -248,6 +256,15 @@ impl Drop for LoadProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A program that is to run on the client's core, for about `time`, and to end with this bench; its own
+/// arguments can be added.
+pub(crate) fn client_program(program: &Path, time: Duration) -> io::Result<Command> {
+    let (_, core) = cpu::cores()?;
+    let mut command = command("program", core, time)?;
+    command.arg(program);
+    Ok(command)
 }
 
 fn command(role: &str, core: usize, time: Duration) -> io::Result<Command> {

@@ -2,12 +2,13 @@
 //! that do not do as they should.
 
 use std::ffi::CStr;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,8 +26,13 @@ struct EchoServer {
 
 impl EchoServer {
     fn start() -> Self {
+        Self::start_with(&["127.0.0.1:0"])
+    }
+
+    /// On one address.
+    fn start_with(args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_evy-echo"));
-        let mut child = command.arg("127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("listening on ").expect("its first line");
@@ -38,6 +44,49 @@ impl Drop for EchoServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The bundled echo server under TLS, with a certificate of its own for localhost; for the files of
+/// which there is a directory, which is removed in the end.
+struct TlsEchoServer {
+    server: EchoServer,
+    directory: PathBuf,
+    /// The file that who trusts it needs.
+    certificate: String,
+}
+
+impl TlsEchoServer {
+    fn start() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let (id, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
+        let directory = std::env::temp_dir().join(format!("evy-load-test-{id}-{number}"));
+        fs::create_dir(&directory).unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let file = |name: &str, text: String| {
+            let path = directory.join(name);
+            fs::write(&path, text).unwrap();
+            path.into_os_string().into_string().unwrap()
+        };
+        let certificate = file("chain.pem", made.cert.pem());
+        let key = file("key.pem", made.signing_key.serialize_pem());
+        let args = ["tls:127.0.0.1:0", "--tls-cert", &certificate, "--tls-key", &key];
+        Self { server: EchoServer::start_with(&args), directory, certificate }
+    }
+
+    /// What trusts the server.
+    fn trust(&self) -> String {
+        format!("--tls-ca {} --tls-name localhost", self.certificate)
+    }
+
+    fn load(&self, args: &str) -> Output {
+        load(&self.server.address, args)
+    }
+}
+
+impl Drop for TlsEchoServer {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -522,6 +571,123 @@ fn an_interrupt_waits_for_no_server_that_does_not_answer() {
 }
 
 #[test]
+fn under_tls_every_answer_is_right_and_counted() {
+    let server = TlsEchoServer::start();
+    let trust = server.trust();
+    for args in ["--connections 20 --size 100", "--connections 2 --pipeline 3 --size 200k"] {
+        let output = server.load(&format!("{trust} {args} --duration 0.3 --json"));
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let report = Json::of(&output);
+        assert!(report.count("requests") >= report.count("connections"), "{report:?}");
+        assert_eq!(report.count("bytes_received"), report.count("requests") * report.count("size"));
+        assert_eq!(report.count("opened"), report.count("connections"));
+        assert_eq!((report.count("errors.total"), report.count("lost")), (0, 0));
+        assert_eq!(report.at("address"), &Json::Text(server.server.address.clone()));
+    }
+}
+
+#[test]
+fn under_tls_it_connects_anew_after_so_many_requests() {
+    let server = TlsEchoServer::start();
+    let args = "--tls-insecure --connections 2 --per-connection 3 --duration 0.3 --json";
+    let report = Json::of(&server.load(args));
+    let (opened, requests) = (report.count("opened"), report.count("requests"));
+    assert!(opened > 2 && (opened - 2) * 3 <= requests && requests <= opened * 3, "{report:?}");
+    assert_eq!(report.count("errors.total"), 0);
+}
+
+#[test]
+fn tls_is_an_option_or_the_form_of_the_address() {
+    let server = TlsEchoServer::start();
+    let plain = server.server.address.strip_prefix("tls:").unwrap();
+    let args = "-c 1 --duration 0.05 --json --tls-insecure";
+    for (address, args) in [
+        (plain, format!("{args} --tls")),
+        (plain, args.to_owned()),
+        (plain, format!("-c 1 --duration 0.05 --json {}", server.trust())),
+        (&server.server.address, args.to_owned()),
+    ] {
+        let output = load(address, &args);
+        assert!(output.status.success(), "{address} {args}: {}", stderr(&output));
+        let report = Json::of(&output);
+        assert_eq!(report.at("address"), &Json::Text(server.server.address.clone()));
+        assert!(report.count("requests") > 0, "{report:?}");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_or_for_another_name_is_a_one_line_error() {
+    let (server, stranger) = (TlsEchoServer::start(), TlsEchoServer::start());
+    // The system has roots where ca-certificates is installed; it trusts none of ours either way.
+    let certificate = &server.certificate;
+    for (args, expected) in [
+        (stranger.trust(), "the TLS handshake failed: invalid peer certificate"),
+        (format!("--tls-ca {certificate} --tls-name example.org"), "not valid for name"),
+        (format!("--tls-ca {certificate}"), "not valid for name"),
+        ("--tls-name localhost".to_owned(), ""),
+        ("--tls-ca /no/such/file".to_owned(), "/no/such/file: No such file"),
+        ("--tls-ca /dev/null".to_owned(), "/dev/null: no certificate is in it"),
+        ("--tls-name a..b".to_owned(), "'a..b' can be no name of a TLS server"),
+    ] {
+        let output = server.load(&format!("{args} --duration 60 --json"));
+        assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()), "{args}");
+        let text = stderr(&output);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with("evy-load: ") && text.contains(expected), "{args}: {text}");
+    }
+}
+
+#[test]
+fn a_server_that_speaks_no_tls_is_a_one_line_error() {
+    let server = EchoServer::start();
+    let output = load(&server.address, "--tls-insecure --json");
+    assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()));
+    let text = stderr(&output);
+    let start = format!("evy-load: tls:{}: the TLS handshake failed: ", server.address);
+    assert!(text.starts_with(&start) && text.lines().count() == 1, "{text}");
+}
+
+#[test]
+fn a_handshake_that_fails_later_is_counted_as_one_and_tried_again() {
+    // The first connection shows that the server is there; the second one is cut off; later ones work.
+    let echo_server = TlsEchoServer::start();
+    let address = echo_server.server.address.strip_prefix("tls:").unwrap().to_owned();
+    let server = Server::start(move |number, client| {
+        if number == 1 {
+            return;
+        }
+        let server = TcpStream::connect(&address).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+        let _ = std::io::copy(&mut { server }, &mut { client });
+    });
+    let output = server.load("--tls-insecure --connections 2 --duration 0.5 --json");
+    assert_eq!(output.status.code(), Some(1));
+    let report = Json::of(&output);
+    assert_eq!((report.count("errors.handshake"), report.count("errors.total")), (1, 1));
+    assert_eq!((report.count("opened"), report.count("lost")), (2, 0));
+    let text = stderr(&output);
+    assert!(text.contains("connection 1: the TLS handshake failed: "), "{text}");
+    assert_eq!(text.lines().last(), Some("evy-load: 1 error (1 handshake); 0 requests lost"));
+}
+
+#[test]
+fn a_server_that_does_no_handshake_is_an_error_after_the_timeout() {
+    let server = Server::start(|_, mut stream| {
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let start = Instant::now();
+    let output = server.load("--tls-insecure --timeout 0.3");
+    assert!((Duration::from_millis(300)..PATIENCE).contains(&start.elapsed()));
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains("the TLS handshake was not done in"), "{text}");
+}
+
+#[test]
 fn the_report_for_people_has_the_figures_and_a_histogram() {
     let server = EchoServer::start();
     let output = load(&server.address, "--connections 2 --duration 0.2 --rate 100");
@@ -601,14 +767,44 @@ fn help_names_every_option_and_nonsense_is_refused() {
         "--rate",
         "--ramp",
         "--timeout",
+        "--tls",
+        "--tls-ca",
+        "--tls-insecure",
+        "--tls-name",
         "--json",
         "Examples:",
     ];
     for option in options {
         assert!(text.contains(option), "{option} in {text}");
     }
-    for args in ["--connections 0", "--size 0", "--rate 0", "--duration -1", "--ramp x", ""] {
+    let both = "--tls-insecure --tls-ca x";
+    let nonsense =
+        ["--connections 0", "--size 0", "--rate 0", "--duration -1", "--ramp x", both, ""];
+    for args in nonsense {
         let address = if args.is_empty() { "--json" } else { "127.0.0.1:1" };
         assert_eq!(load(address, args).status.code(), Some(2), "{args}");
+    }
+}
+
+/// The options that the help has at the start of a line.
+fn options(help: &str) -> Vec<&str> {
+    let words = help.lines().flat_map(|line| {
+        let words = line.split([' ', ',']).filter(|word| !word.is_empty());
+        words.take_while(|word| word.starts_with('-'))
+    });
+    words.collect()
+}
+
+#[test]
+fn the_man_page_has_every_option_of_the_help() {
+    let page = include_str!("../man/evy-load.1").replace('\\', "");
+    let help = stdout(&load("--help", ""));
+    let options = options(&help);
+    assert!(options.contains(&"--tls-ca") && options.len() >= 20, "{options:?}");
+    for option in options {
+        let is_described = page.lines().any(|line| {
+            line.starts_with(".B") && line.split([' ', '~', '"']).any(|word| word == option)
+        });
+        assert!(is_described, "the man page does not describe {option}");
     }
 }

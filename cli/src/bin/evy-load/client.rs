@@ -104,8 +104,8 @@ impl Client {
                 add(&self.run.tally.opened, 1);
                 Some(connection)
             }
-            Err(error) => {
-                self.report(&Failure::Connect(error), 0);
+            Err(failure) => {
+                self.report(&failure, 0);
                 None
             }
         }

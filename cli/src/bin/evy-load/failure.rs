@@ -6,6 +6,8 @@ use std::{fmt, io};
 #[derive(Debug)]
 pub(crate) enum Failure {
     Connect(io::Error),
+    /// Of TLS, on a connection that was made.
+    Handshake(io::Error),
     Read(io::Error),
     Write(io::Error),
     /// The server closed it, with requests unanswered.
@@ -23,20 +25,21 @@ pub(crate) enum Failure {
 }
 
 /// The failures by name, in the order of the report.
-pub(crate) const KINDS: [&str; 7] =
-    ["connect", "read", "write", "closed", "timeout", "corrupt", "surplus"];
+pub(crate) const KINDS: [&str; 8] =
+    ["connect", "handshake", "read", "write", "closed", "timeout", "corrupt", "surplus"];
 
 impl Failure {
     /// Its index in [`KINDS`].
     pub(crate) fn kind(&self) -> usize {
         match self {
             Self::Connect(_) => 0,
-            Self::Read(_) => 1,
-            Self::Write(_) => 2,
-            Self::Closed => 3,
-            Self::TimedOut => 4,
-            Self::Corrupt { .. } => 5,
-            Self::Surplus => 6,
+            Self::Handshake(_) => 1,
+            Self::Read(_) => 2,
+            Self::Write(_) => 3,
+            Self::Closed => 4,
+            Self::TimedOut => 5,
+            Self::Corrupt { .. } => 6,
+            Self::Surplus => 7,
         }
     }
 }
@@ -45,6 +48,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Handshake(error) => write!(f, "the TLS handshake failed: {error}"),
             Self::Read(error) => write!(f, "cannot read: {error}"),
             Self::Write(error) => write!(f, "cannot write: {error}"),
             Self::Closed => f.write_str("the server closed the connection"),

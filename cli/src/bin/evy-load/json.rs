@@ -38,6 +38,8 @@ pub(crate) fn of(report: &Report) -> String {
     object.add("per_connection", Maybe(report.per_connection));
     object.add("rate", Maybe(report.rate.map(Number)));
     object.add("seconds", Number(report.seconds));
+    object.add("cpu_percent", Number(report.cpu_share * 100.0));
+    object.add("cpu_us_per_request", Number(report.cpu_of_request * 1e6));
     object.add("interrupted", report.interrupted);
     object.add("sent", report.sent);
     object.add("requests", report.answered);

@@ -19,6 +19,7 @@ mod ramp;
 mod report;
 mod run;
 mod tally;
+mod tls;
 mod view;
 
 use std::io::{self, Write};

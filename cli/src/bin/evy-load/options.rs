@@ -1,8 +1,14 @@
 //! What the command line says.
 
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
+
+use crate::tls::Trust;
 
 /// The longest `--duration`: what is longer is a slip of the finger.
 const LONGEST_SECONDS: f64 = 1e9;
@@ -24,13 +30,14 @@ Examples:
   evy-load 127.0.0.1:6000 --rate 20k --duration 60   20,000 requests a second for a minute
   evy-load 127.0.0.1:6000 --per-connection 1         a connection for every request
   evy-load 127.0.0.1:6000 --size 1M --pipeline 4     throughput
+  evy-load tls:127.0.0.1:6443 --tls-insecure         TLS, with whatever certificate
 
 SIGINT (Ctrl-C) ends it early, with the figures so far."
 )]
 pub(crate) struct Options {
-    /// The echo server, as IP:PORT or HOST:PORT
+    /// The echo server, as IP:PORT, HOST:PORT, or tls:IP:PORT (as evy-echo says it), which means --tls
     #[arg(value_name = "ADDR")]
-    pub(crate) address: String,
+    pub(crate) address: Address,
 
     /// Connections that are open at once
     #[arg(long, short, value_name = "N", default_value = "50", value_parser = count)]
@@ -64,6 +71,22 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "SECS", default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,
 
+    /// Connect by TLS, trusting whom the system trusts; each connection does a whole handshake
+    #[arg(long)]
+    tls: bool,
+
+    /// Trust the certificates in this PEM file, and no others; means --tls
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_insecure")]
+    tls_ca: Option<PathBuf>,
+
+    /// Trust any certificate, such as a self-signed one for a test; means --tls
+    #[arg(long)]
+    tls_insecure: bool,
+
+    /// The server's name in the certificate, also sent to it (SNI); means --tls [default: ADDR's host]
+    #[arg(long, value_name = "NAME")]
+    tls_name: Option<String>,
+
     /// Print the figures as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -73,6 +96,55 @@ impl Options {
     /// The most bytes that a connection can be waiting for.
     pub(crate) fn window(&self) -> usize {
         self.size.saturating_mul(self.pipeline)
+    }
+
+    /// For TLS: whom to trust, and the server's name.
+    pub(crate) fn tls(&self) -> Option<(Trust<'_>, &str)> {
+        let trust = match &self.tls_ca {
+            _ if self.tls_insecure => Some(Trust::All),
+            ca => ca.as_deref().map(Trust::File),
+        };
+        let name = self.tls_name.as_deref();
+        let wanted = self.tls || self.address.tls || trust.is_some() || name.is_some();
+        let trust = trust.unwrap_or(Trust::System);
+        wanted.then(|| (trust, name.unwrap_or_else(|| self.address.host())))
+    }
+
+    /// The address with everything that was said about it.
+    pub(crate) fn shown_address(&self) -> Address {
+        Address { tls: self.tls().is_some(), name: self.address.name.clone() }
+    }
+}
+
+/// Where the server is, in evy-echo's form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) tls: bool,
+    /// `HOST:PORT`, or what the look-up will refuse.
+    pub(crate) name: String,
+}
+
+impl Address {
+    /// Without the port, and the brackets of IPv6.
+    fn host(&self) -> &str {
+        let host = self.name.rsplit_once(':').map_or(&*self.name, |(host, _port)| host);
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+}
+
+impl FromStr for Address {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let name = text.strip_prefix("tls:");
+        Ok(Self { tls: name.is_some(), name: name.unwrap_or(text).to_owned() })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = if self.tls { "tls:" } else { "" };
+        write!(f, "{prefix}{}", self.name)
     }
 }
 
@@ -138,6 +210,25 @@ mod tests {
         assert_eq!(rate("1.5k/s"), Ok(1500.0));
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         assert_eq!(seconds("2s"), Ok(Duration::from_secs(2)));
+    }
+
+    fn options(args: &str) -> Options {
+        Options::parse_from(format!("evy-load {args}").split(' '))
+    }
+
+    #[test]
+    fn tls_is_wanted_by_each_of_its_options_and_by_the_address() {
+        assert!(options("localhost:1").tls().is_none());
+        for args in ["tls:localhost:1", "--tls localhost:1", "--tls tls:localhost:1"] {
+            assert!(matches!(options(args).tls(), Some((Trust::System, "localhost"))), "{args}");
+            assert_eq!(options(args).shown_address().to_string(), "tls:localhost:1");
+        }
+        let options_of = options("--tls-name x.org 1.2.3.4:1");
+        assert!(matches!(options_of.tls(), Some((Trust::System, "x.org"))));
+        let options_of = options("--tls-insecure [::1]:1");
+        assert!(matches!(options_of.tls(), Some((Trust::All, "::1"))));
+        let options_of = options("--tls-ca file 1.2.3.4:1");
+        assert!(matches!(options_of.tls(), Some((Trust::File(_), "1.2.3.4"))));
     }
 
     #[test]

@@ -26,6 +26,16 @@ const FIRST_ROW: Duration = Duration::from_micros(1);
 /// Requests that were due so shortly before the stop may be unsent without anybody's fault.
 const SLACK: Duration = Duration::from_millis(10);
 
+/// What was seen between the start of a run and its stop.
+pub(crate) struct Span {
+    pub(crate) begin: Instant,
+    pub(crate) stop: Instant,
+    /// The time that this process was on a CPU.
+    pub(crate) cpu: Duration,
+    /// Answers that came by the stop.
+    pub(crate) answered: u64,
+}
+
 /// What a run has found out.
 pub(crate) struct Report {
     pub(crate) address: String,
@@ -36,6 +46,10 @@ pub(crate) struct Report {
     pub(crate) rate: Option<f64>,
     /// From the start to the stop, or to the last answer if that came later.
     pub(crate) seconds: f64,
+    /// The part of a CPU that the load generator itself has used: near 1, it is what limits the rate.
+    pub(crate) cpu_share: f64,
+    /// Seconds of CPU that it has used for each request.
+    pub(crate) cpu_of_request: f64,
     /// Ended by a signal.
     pub(crate) interrupted: bool,
     /// Requests that were sent.
@@ -63,22 +77,23 @@ impl Report {
     pub(crate) fn new(
         options: &Options,
         run: &Run,
-        begin: Instant,
-        stop: Instant,
+        span: &Span,
         interrupted: bool,
         unfinished: usize,
     ) -> Self {
-        let tally = &run.tally;
+        let (tally, &Span { begin, stop, cpu, .. }) = (&run.tally, span);
         let end = tally.last_answer.get().map_or(stop, |last| last.max(stop));
         let asked_for = run.pace.get().map_or(0, |pace| pace.due_by(stop - SLACK));
         Self {
-            address: options.address.clone(),
+            address: options.shown_address().to_string(),
             connections: options.connections,
             size: options.size,
             pipeline: options.pipeline,
             per_connection: options.per_connection,
             rate: options.rate,
             seconds: (end - begin).as_secs_f64(),
+            cpu_share: cpu.as_secs_f64() / (stop - begin).as_secs_f64(),
+            cpu_of_request: cpu.as_secs_f64() / span.answered.max(1) as f64,
             interrupted,
             sent: tally.sent.get(),
             answered: tally.answered.get(),
@@ -186,6 +201,9 @@ impl fmt::Display for Report {
             write!(f, "  {:>12}/s", grouped(self.per_second(self.opened) as u64))?;
         }
         writeln!(f)?;
+        let (share, of_request) =
+            (self.cpu_share * 100.0, time((self.cpu_of_request * 1e9) as u64));
+        writeln!(f, "  own CPU      {share:>13.1}%  {of_request:>12}/request")?;
         writeln!(f, "  errors       {:>14}", grouped(self.failed()))?;
         let further = [
             (

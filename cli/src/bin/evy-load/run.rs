@@ -9,15 +9,18 @@ use evy::GreenThread;
 use evy::signal::{SIGINT, SIGTERM, Signals};
 use evy::sync::{Event, Receiver, RecvTimeoutError, Sender, WaitGroup, unbounded};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::client::Client;
 use crate::connection::{Connection, Target};
+use crate::failure::Failure;
 use crate::options::Options;
 use crate::pace::Pace;
 use crate::pattern::Pattern;
 use crate::ramp::Ramp;
-use crate::report::Report;
+use crate::report::{Report, Span};
 use crate::tally::{Tally, add};
+use crate::tls::Tls;
 use crate::view::View;
 
 /// How long answers may still come after an interrupt.
@@ -81,12 +84,13 @@ struct Worker {
 ///
 /// # Errors
 ///
-/// When the server cannot be reached at all.
+/// When the server cannot be reached at all, or there is something wrong with what TLS is to trust.
 pub(crate) fn run(options: &Options) -> io::Result<Report> {
     let (news, inbox) = unbounded();
     raise_limit();
-    let (target, first) = Target::find(&options.address, options.timeout)
-        .map_err(|error| unreachable(options, error))?;
+    let tls = options.tls().map(|(trust, name)| Tls::new(trust, name)).transpose()?;
+    let (target, first) = Target::find(&options.address.name, tls, options.timeout)
+        .map_err(|failure| unreachable(options, &failure))?;
     tell_interrupts(Signals::new([SIGINT, SIGTERM])?, news.clone());
     let run = Rc::new(Run::new(options, target));
     add(&run.tally.opened, 1);
@@ -98,7 +102,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
     });
     let opened = inbox.recv();
     view.kill();
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), own_cpu());
     run.pace.set(options.rate.map(|rate| Pace::new(begin, options.connections, rate)));
     let mut interrupted = !matches!(opened, Ok(News::Opened));
     if !interrupted {
@@ -108,12 +112,13 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
         interrupted = inbox.recv_timeout(options.duration).is_ok();
         view.kill();
     }
-    let stop = Instant::now();
+    let (stop, cpu) = (Instant::now(), own_cpu().saturating_sub(cpu));
+    let span = Span { begin, stop, cpu, answered: run.tally.answered.get() };
     run.stopped.set(true);
     let unfinished =
         wind_up(&workers, &inbox, if interrupted { GRACE } else { run.timeout + MARGIN });
     run.view.clear();
-    Ok(Report::new(options, &run, begin, stop, interrupted, unfinished))
+    Ok(Report::new(options, &run, &span, interrupted, unfinished))
 }
 
 /// Takes all the descriptors that the system lets this process have: every connection is one. Where
@@ -123,12 +128,21 @@ fn raise_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
+/// The time that this process has been on a CPU.
+fn own_cpu() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
+}
+
 fn tell_interrupts(mut signals: Signals, news: Sender<News>) {
     evy::spawn_n(move || while signals.wait().is_ok() && news.send(News::Interrupt).is_ok() {});
 }
 
-fn unreachable(options: &Options, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot connect to {}: {error}", options.address))
+fn unreachable(options: &Options, failure: &Failure) -> io::Error {
+    let address = options.shown_address();
+    io::Error::other(match failure {
+        Failure::Connect(error) => format!("cannot connect to {address}: {error}"),
+        failure => format!("{address}: {failure}"),
+    })
 }
 
 fn show(run: &Rc<Run>, shown: impl FnOnce(&Run) + 'static) -> GreenThread<()> {
