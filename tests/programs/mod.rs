@@ -2,6 +2,7 @@
 //! them end with the test.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 
 /// Longer than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,6 +50,20 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Writes a certificate for localhost with an ECDSA P-256 key, and gives evy-echo's options for it. Its
+/// clients trust the file `certificate`.
+pub(crate) fn certificate(folder: &Folder) -> [String; 4] {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("ring has that");
+    let params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let files = [("certificate", certificate.pem()), ("key", key.serialize_pem())];
+    let [certificate, key] = files.map(|(name, text)| {
+        std::fs::write(folder.path(name), text).expect("the folder is writable");
+        folder.path(name).to_str().expect("text").to_owned()
+    });
+    ["--tls-cert".to_owned(), certificate, "--tls-key".to_owned(), key]
 }
 
 /// Ports on which nobody listens; different ones, as all are held until the last is known.
@@ -200,13 +217,19 @@ impl Load {
     pub(crate) fn finish(mut self) -> Figures {
         let json = self.0.rest();
         self.0.wait();
-        Figures(json)
+        // That is the last and the longest part.
+        Figures(json.split(",\"histogram\"").next().unwrap_or_default().to_owned())
     }
 }
 
-/// What evy-load says in the end, as JSON.
-#[derive(Debug)]
+/// What evy-load says in the end: JSON, but for the histogram.
 pub(crate) struct Figures(String);
+
+impl fmt::Debug for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl Figures {
     /// The first number with this name.
