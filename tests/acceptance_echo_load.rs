@@ -76,10 +76,11 @@ fn five_thousand_plain_and_five_thousand_tls_clients_at_once_lose_nothing() {
     both.echo.stop();
 }
 
-/// Both have sent as much as they could, and send on for a while; then they wait for what is missing.
+/// FAULTS row 46: both kinds have sent as much as they could, and send on for a while; then they wait for
+/// what is missing.
 #[test]
 #[ignore = "acceptance: 2,000 clients, and a server that stops"]
-fn a_stop_under_load_loses_none_of_the_requests_in_flight() {
+fn fault_46_a_stop_under_load_on_all_cores_loses_none_of_the_requests_in_flight() {
     for size in ["64", "100k"] {
         let mut both = Both::start("stop", &["--stats", "0.1", "--grace", "10"]);
         let connections: u16 = if size == "64" { 1000 } else { 50 };
@@ -112,9 +113,10 @@ fn busy_client(address: SocketAddr) -> TcpStream {
     client
 }
 
+/// FAULTS row 45.
 #[test]
 #[ignore = "acceptance: 50 servers"]
-fn a_server_that_was_killed_under_load_rebinds_at_once_fifty_times_of_fifty() {
+fn fault_45_a_server_that_was_killed_under_load_rebinds_at_once_fifty_times_of_fifty() {
     let folder = Folder::new("again");
     let options = certificate(&folder);
     let mut addresses = ["127.0.0.1:0".to_owned(), "tls:127.0.0.1:0".to_owned()];
