@@ -9,13 +9,13 @@ macro_rules! descriptors {
 
             impl AsFd for $type {
                 fn as_fd(&self) -> BorrowedFd<'_> {
-                    self.io.as_fd()
+                    self.io.lend_fd()
                 }
             }
 
             impl AsRawFd for $type {
                 fn as_raw_fd(&self) -> RawFd {
-                    self.io.as_fd().as_raw_fd()
+                    self.io.lend_fd().as_raw_fd()
                 }
             }
 

@@ -30,6 +30,8 @@ pub(crate) struct GreenIo {
     never_parks: AtomicBool,
     /// Another process has the socket, too: a close leaves it as it is.
     shared: AtomicBool,
+    /// Nobody else can have it: it was made here, and its descriptor has not been given to anybody.
+    private: AtomicBool,
     /// Where a server has accepted it.
     served: Option<Handle>,
 }
@@ -42,8 +44,16 @@ impl GreenIo {
             timeouts: [AtomicU64::new(0), AtomicU64::new(0)],
             never_parks: AtomicBool::new(false),
             shared: AtomicBool::new(false),
+            private: AtomicBool::new(false),
             served: None,
         }
+    }
+
+    /// Wraps a socket that was just made, non-blocking already.
+    pub(crate) fn private(fd: OwnedFd) -> Self {
+        let io = Self::new(fd);
+        io.private.store(true, Relaxed);
+        io
     }
 
     /// Wraps what a server has accepted, non-blocking already.
@@ -67,7 +77,7 @@ impl GreenIo {
 
     /// The same socket under another descriptor, with the timeouts as they are now.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        let fd = self.as_fd().try_clone_to_owned()?;
+        let fd = self.lend_fd().try_clone_to_owned()?;
         let mut clone = Self::new(fd);
         clone.served = self.served.as_ref().map(|handle| handle.for_clone(clone.as_fd()));
         for (of_clone, of_self) in clone.timeouts.iter().zip(&self.timeouts) {
@@ -111,6 +121,17 @@ impl GreenIo {
 
     pub(crate) fn is_shared(&self) -> bool {
         self.shared.load(Relaxed)
+    }
+
+    /// The descriptor for whoever may duplicate it, or leave it to another process.
+    pub(crate) fn lend_fd(&self) -> BorrowedFd<'_> {
+        self.private.store(false, Relaxed);
+        self.as_fd()
+    }
+
+    /// Whether what is done to the socket is done to nobody else.
+    pub(crate) fn is_private(&self) -> bool {
+        self.private.load(Relaxed)
     }
 
     pub(crate) fn close(&self) {

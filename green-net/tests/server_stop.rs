@@ -9,13 +9,15 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::mem;
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use evy_green_net::{
-    RunningServer, Server, Stopped, TcpStream, UnixListener, UnixStream, connect, copy, listen,
+    RunningServer, Server, Stopped, TcpListener, TcpStream, UnixListener, UnixStream, connect,
+    copy, listen,
 };
 use evy_runtime::{GreenThread, sleep, spawn};
 use proxy::{Fault, Proxy};
@@ -879,3 +881,96 @@ fn nothing_is_left_of_a_server_that_was_stopped() {
 }
 
 util::and_all_of_them_again!();
+
+/// Connects and asks until nobody listens any more; says how many connections had no answer.
+fn ask_until_refused<S: Read + Write>(connect: impl Fn() -> io::Result<S>) -> usize {
+    let mut lost = 0;
+    while let Ok(mut client) = connect() {
+        let asked = client.write_all(b"x").and_then(|()| client.read_exact(&mut [0]));
+        lost += usize::from(asked.is_err());
+    }
+    lost
+}
+
+/// Stops a server while others connect as fast as they can; says how many connections had no answer.
+fn stop_while_others_connect<A, S: Read + Write>(
+    server: &RunningServer<A>,
+    connect: impl Fn() -> io::Result<S> + Clone + Send + 'static,
+) -> usize {
+    let ask = || {
+        let connect = connect.clone();
+        std::thread::spawn(move || ask_until_refused(connect))
+    };
+    let clients: Vec<_> = (0..3).map(|_| ask()).collect();
+    wait_until(|| server.accepted() >= 100);
+    soon(|| server.stop(GRACE));
+    clients.into_iter().map(|client| client.join().unwrap()).sum()
+}
+
+/// A connection may be made between the last accept and the close: the system would reset it.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_connection_is_lost_while_a_listener_closes() {
+    for _ in 0..30 {
+        let server = Server::new(listen("127.0.0.1:0").unwrap(), echo).start().unwrap();
+        let address = server.local_addr();
+        // Who is not heard any more has lost nothing, and need not wait until he is refused.
+        let patience = Duration::from_millis(200);
+        let connect = move || StdStream::connect_timeout(&address, patience);
+        assert_eq!(stop_while_others_connect(&server, connect), 0);
+    }
+}
+
+#[test]
+fn no_connection_is_lost_while_a_unix_listener_closes() {
+    let path = std::env::temp_dir().join(format!("evy-stop-{}.sock", std::process::id()));
+    for _ in 0..30 {
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = Server::new(listener, |client, _| copy(&client, &client).map(drop));
+        let server = server.start().unwrap();
+        let address = path.clone();
+        let connect = move || std::os::unix::net::UnixStream::connect(&address);
+        assert_eq!(stop_while_others_connect(&server, connect), 0);
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+/// A process that takes over has the socket already: it is not made deaf by the one that stops.
+#[test]
+fn who_has_the_descriptor_of_a_listener_goes_on_listening() {
+    let listener = listen("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let taken_over = TcpListener::from(listener.as_fd().try_clone_to_owned().unwrap());
+    let server = Server::new(listener, echo).start().unwrap();
+    server.stop(GRACE);
+    let goes_on = Server::new(taken_over, echo).start().unwrap();
+    let client = soon(|| connect(address)).unwrap();
+    client.set_read_timeout(Some(FOR_EVER)).unwrap();
+    assert_echoed(&client);
+    drop((client, goes_on));
+
+    let path = std::env::temp_dir().join(format!("evy-taken-over-{}.sock", std::process::id()));
+    let listener = UnixListener::bind(&path).unwrap();
+    let taken_over = listener.try_clone().unwrap();
+    let server = Server::new(listener, |_, _| Ok(())).start().unwrap();
+    server.stop(GRACE);
+    let _client = UnixStream::connect(&path).unwrap();
+    soon(|| taken_over.accept()).unwrap();
+    std::fs::remove_file(path).unwrap();
+}
+
+/// A peer that is held up between an answer and its next request is not taken for one that has ended.
+#[test]
+fn a_peer_that_pauses_for_a_moment_loses_no_request() {
+    let server = start(echo);
+    let client = client(&server);
+    assert_echoed(&client);
+    let stopping = begin_to_stop(&server, GRACE);
+    for _ in 0..4 {
+        sleep(Duration::from_millis(100));
+        assert_echoed(&client);
+    }
+    assert_ended(&client);
+    drop(client);
+    assert_stopped(stopping, 1, 0);
+}

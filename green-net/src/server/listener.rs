@@ -6,14 +6,15 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net as unix;
 
 use evy_runtime::io::Direction;
 
 use super::connection::Handled;
 use super::core::Core;
+use crate::green_io::sys::inet;
 use crate::green_io::{GreenIo, sys};
 use crate::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -46,6 +47,11 @@ pub trait Listener: sealed::Sealed + 'static {
     #[doc(hidden)]
     fn admit(&self, door: &Door<'_>) -> io::Result<(Self::Stream, Self::Addr)>;
 
+    /// Lets no connection begin any more, where nobody else listens with this socket. Those that have
+    /// begun can be let in.
+    #[doc(hidden)]
+    fn turn_away(&self);
+
     /// The address that it listens on.
     #[doc(hidden)]
     fn own_addr(&self) -> io::Result<Self::Addr>;
@@ -62,6 +68,12 @@ impl Listener for TcpListener {
         Ok((self.stream(io), peer))
     }
 
+    fn turn_away(&self) {
+        if self.io().is_private() {
+            inet::turn_away(self.io().as_fd());
+        }
+    }
+
     fn own_addr(&self) -> io::Result<SocketAddr> {
         self.local_addr()
     }
@@ -76,6 +88,13 @@ impl Listener for UnixListener {
     fn admit(&self, door: &Door<'_>) -> io::Result<(UnixStream, unix::SocketAddr)> {
         let (io, peer) = door.accept(self.io(), sys::unix::accept)?;
         Ok((UnixStream::new(io), peer))
+    }
+
+    fn turn_away(&self) {
+        if self.io().is_private() {
+            // Those in the queue stay there. An error only means that somebody may come in between.
+            let _ = inet::shutdown(self.io().as_fd(), Shutdown::Read);
+        }
     }
 
     fn own_addr(&self) -> io::Result<unix::SocketAddr> {

@@ -173,10 +173,11 @@ impl<A> RunningServer<A> {
     /// Stops it: what has been asked is answered, and then every connection is ended, within `grace`.
     ///
     /// * Connections that wait to be accepted are, up to the limit of clients; then the listeners are
-    ///   closed, all before this waits for anything. A connect is refused from then on.
+    ///   closed, all before this waits for anything. A connect is refused from then on. Where nobody
+    ///   else can have a listener's descriptor, no connection is lost in between (on Linux, TCP included).
     /// * A connection that is idle is ended: a read that would wait gives the end of the stream, while
     ///   writes still work. Idle is one that waits in a read with nothing there to be read, and on which
-    ///   nothing passes for a twentieth of a second: a request that the peer has sent before the stop may
+    ///   nothing passes for a fifth of a second: a request that the peer has sent before the stop may
     ///   still be on its way. Over a Unix socket nothing is on its way, so there an idle connection is ended
     ///   at once. A peer that has sent something and has had no answer, or has come within the last second
     ///   and has not sent anything yet, gets a second to go on. One that goes on asking is ended after five

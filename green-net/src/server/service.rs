@@ -240,6 +240,8 @@ where
         if let Some(listener) = self.listener.take()
             && waiting == Waiting::Served
         {
+            // Else a connection that is made between the last accept and the close would be reset.
+            listener.turn_away();
             self.service.accept_waiting(&listener);
         }
     }

@@ -21,8 +21,11 @@
 //!
 //! | the last that passed came from | the connection is ended when |
 //! |---|---|
-//! | the server | nothing has passed between two looks; at once where nothing can be on its way (Unix) |
+//! | the server | nothing has passed at four looks in a row; at once where nothing can be on its way (Unix) |
 //! | the peer, or nothing has passed yet | the peer has been silent for a second: half a request, or none |
+//!
+//! Four, because a peer that is in the middle of asking may be held up for a while by other work on its
+//! machine, and its next request would be lost. Looks and not time, because that may happen to us, too.
 //!
 //! To end it is to tell a reader that would wait of the end of the stream. What passes after that look and
 //! before that read takes it back: a handler that was at work, or whose peer did not take its answer, may
@@ -58,6 +61,10 @@ const LONGEST_ASKING: Duration = Duration::from_secs(5);
 
 /// How often it looks within that time.
 const LOOKS: u32 = 20;
+
+/// At so many looks in a row nothing has passed on a connection that is idle, where the peer has had an
+/// answer to all that it has sent.
+const QUIET_LOOKS: u32 = 4;
 
 /// Looks are no closer together.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -212,8 +219,10 @@ impl Core {
             connection.take_fresh(FOR_STOP);
             let quiet_looks = if connection.has_been_silent() {
                 pace.looks_since(client.since)
+            } else if connection.has_no_way_to_go() {
+                QUIET_LOOKS
             } else {
-                u32::from(connection.has_no_way_to_go())
+                0
             };
             peers.push(Peer { connection, quiet_looks });
         });
@@ -279,7 +288,7 @@ struct Peer {
 impl Peer {
     /// Whether it says nothing more, as far as that can be known.
     fn is_idle(&self) -> bool {
-        self.quiet_looks >= if self.connection.is_answered() { 1 } else { LOOKS }
+        self.quiet_looks >= if self.connection.is_answered() { QUIET_LOOKS } else { LOOKS }
     }
 
     fn end_if_idle(&self) {

@@ -39,6 +39,8 @@ impl Listener for Scripted {
         next.map_or_else(|| self.listener.admit(door), Err)
     }
 
+    fn turn_away(&self) {}
+
     fn own_addr(&self) -> io::Result<SocketAddr> {
         self.listener.own_addr()
     }

@@ -314,7 +314,7 @@ impl ListenOptions {
     /// Listens with a socket that is bound.
     pub(crate) fn listen_on(&self, socket: OwnedFd) -> io::Result<TcpListener> {
         inet::listen(socket.as_fd(), self.backlog.try_into().unwrap_or(i32::MAX))?;
-        Ok(TcpListener::new(GreenIo::new(socket)))
+        Ok(TcpListener::new(GreenIo::private(socket)))
     }
 }
 

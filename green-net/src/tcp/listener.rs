@@ -172,7 +172,7 @@ impl TcpListener {
     ///
     /// Never.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        inet::local_addr(self.as_fd())
+        inet::local_addr(self.io.as_fd())
     }
 
     /// Waits for a connection and returns it with the address of its peer. Connections that failed
@@ -312,7 +312,7 @@ impl TcpListener {
     ///
     /// Never.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        inet::take_error(self.as_fd())
+        inet::take_error(self.io.as_fd())
     }
 
     /// Makes `accept` on this handle return `WouldBlock` where it would park, or park again.

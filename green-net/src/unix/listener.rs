@@ -111,7 +111,7 @@ impl UnixListener {
         let socket = unix::socket(unix::STREAM)?;
         unix::bind(socket.as_fd(), target)?;
         unix::listen(socket.as_fd(), BACKLOG)?;
-        Ok(Self { io: GreenIo::new(socket) })
+        Ok(Self { io: GreenIo::private(socket) })
     }
 
     /// Takes over a std listener, which becomes non-blocking.

@@ -67,6 +67,7 @@ fn run(options: &Options) -> io::Result<()> {
         signals,
         sockets: open(options, acceptor.is_some())?,
         acceptor,
+        clients: ClientLimit::new(options.max_clients),
         stats: Arc::default(),
         listening: AtomicUsize::new(0),
     };
@@ -134,6 +135,8 @@ struct Echo<'a> {
     signals: Signals,
     sockets: Sockets,
     acceptor: Option<TlsAcceptor>,
+    /// Of all cores: the kernel does not give each of them the same number.
+    clients: ClientLimit,
     stats: Arc<Stats>,
     /// How many cores listen.
     listening: AtomicUsize,
@@ -144,7 +147,7 @@ impl Echo<'_> {
     fn start(&self, index: usize, cores: usize) -> io::Result<OnCore> {
         let tally = Arc::new(Tally::default());
         let terms = Terms {
-            clients: ClientLimit::new(self.options.max_clients.div_ceil(cores)),
+            clients: self.clients.clone(),
             idle_timeout: self.options.idle_timeout,
             acceptor: self.acceptor.clone(),
             book: Guestbook { tally: Arc::clone(&tally), log: self.options.log },

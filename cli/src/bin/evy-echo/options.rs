@@ -29,9 +29,9 @@ pub(crate) struct Options {
 
     /// Clients that are served at once; more wait until one leaves
     ///
-    /// TCP, TLS and Unix clients count together. With several cores each core has its share of N. Each
-    /// client takes a descriptor: the program raises its soft limit of open files (`ulimit -n`) to the
-    /// hard one, and where that is not enough, more clients wait, too.
+    /// TCP, TLS and Unix clients of all cores count together. Each client takes a descriptor: the program
+    /// raises its soft limit of open files (`ulimit -n`) to the hard one, and where that is not enough,
+    /// more clients wait, too.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = at_least_one)]
     pub(crate) max_clients: usize,
 

@@ -22,9 +22,12 @@ pub(crate) enum Speech {
     Tls,
 }
 
-/// A socket as no hub has it yet.
+/// A socket before the cores have it.
 #[derive(Debug)]
 enum Opened {
+    /// For the first core, until it has come for it. Nobody else has had the descriptor: when the server
+    /// stops, it can keep others from connecting to a listener that is about to be closed.
+    Private(Option<Socket>),
     /// Each core listens on the address for itself.
     Address(SharedAddress, Speech),
     /// The cores have one queue of connections.
@@ -77,8 +80,8 @@ impl Sockets {
 
     /// Those that a core serves; the first one must come for its own once, all others may.
     pub(crate) fn of_core(&self, index: usize) -> io::Result<Vec<Socket>> {
-        let opened = self.opened();
-        let sockets = opened.iter().map(|opened| opened.of_core(index));
+        let mut opened = self.opened();
+        let sockets = opened.iter_mut().map(|opened| opened.of_core(index));
         sockets.filter_map(Result::transpose).collect()
     }
 
@@ -98,7 +101,7 @@ impl Sockets {
                 if is_file(path) {
                     self.files.push(PathBuf::from(path));
                 }
-                Opened::Unix(listener)
+                Opened::Private(Some(Socket::Unix(listener)))
             }
         };
         self.add(opened)
@@ -146,16 +149,23 @@ impl Opened {
             Speech::Plain => Address::Tcp(address.to_string()),
             Speech::Tls => Address::Tls(address.to_string()),
         };
+        let unix = |address: &unix::SocketAddr| Address::Unix(unix_name(address));
         Ok(match self {
+            Self::Private(socket) => match socket.as_ref().expect("no core has come yet") {
+                Socket::Tcp(listener, speech) => tcp(listener.local_addr()?, *speech),
+                Socket::Udp(socket) => Address::Udp(socket.local_addr()?.to_string()),
+                Socket::Unix(listener) => unix(&listener.local_addr()?),
+            },
             Self::Address(address, speech) => tcp(address.local_addr()?, *speech),
             Self::Tcp(listener, speech) => tcp(listener.local_addr()?, *speech),
             Self::Udp(socket) => Address::Udp(socket.local_addr()?.to_string()),
-            Self::Unix(listener) => Address::Unix(unix_name(&listener.local_addr()?)),
+            Self::Unix(listener) => unix(&listener.local_addr()?),
         })
     }
 
-    fn of_core(&self, index: usize) -> io::Result<Option<Socket>> {
+    fn of_core(&mut self, index: usize) -> io::Result<Option<Socket>> {
         Ok(Some(match self {
+            Self::Private(socket) => return Ok(if index == 0 { socket.take() } else { None }),
             Self::Address(address, speech) => Socket::Tcp(address.listen()?, *speech),
             Self::Tcp(listener, speech) => {
                 Socket::Tcp(TcpListener::from_std(listener.try_clone()?)?, *speech)
@@ -170,18 +180,18 @@ impl Opened {
 /// On one core nobody else is to listen on the address, too.
 fn bind_tcp(address: &str, speech: Speech, cores: usize) -> io::Result<Opened> {
     if cores == 1 {
-        return Ok(Opened::Tcp(evy::listen(address)?.into_std(), speech));
+        return Ok(Opened::Private(Some(Socket::Tcp(evy::listen(address)?, speech))));
     }
     Ok(Opened::Address(SharedAddress::bind(address)?, speech))
 }
 
 /// A file that was left by a server that is no more gives way.
-fn bind_unix(path: &str) -> io::Result<unix::UnixListener> {
+fn bind_unix(path: &str) -> io::Result<UnixListener> {
     let address = unix_address(path)?;
-    match unix::UnixListener::bind_addr(&address) {
+    match UnixListener::bind_addr(&address) {
         Err(error) if error.kind() == ErrorKind::AddrInUse && is_left_over(&address) => {
             fs::remove_file(path)?;
-            unix::UnixListener::bind_addr(&address)
+            UnixListener::bind_addr(&address)
         }
         result => result,
     }

@@ -42,6 +42,35 @@ pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
     Ok(rustix::net::listen(fd, backlog)?)
 }
 
+/// Makes a listening socket deaf to those who begin to connect; connections that have begun are not
+/// disturbed. For one that is about to be closed: who is not heard asks again, and is refused then.
+#[cfg(target_os = "linux")]
+pub(crate) fn turn_away(fd: BorrowedFd<'_>) {
+    use socket2::SockFilter;
+
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    /// Where the flags are in a TCP header.
+    const FLAGS: u32 = 13;
+
+    let instruction = |code, if_true, if_false, operand| {
+        SockFilter::new(u16::try_from(code).expect("a small number"), if_true, if_false, operand)
+    };
+    let filter = [
+        instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, FLAGS),
+        instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, SYN | ACK),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, SYN),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+    ];
+    // Where the system does not let us, somebody may come in before the close, and is reset.
+    let _ = socket2::SockRef::from(&fd).attach_filter(&filter);
+}
+
+/// There, nobody knows how.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn turn_away(_: BorrowedFd<'_>) {}
+
 /// Begins to connect; `true` if that is done already.
 pub(crate) fn connect(fd: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<bool> {
     match rustix::net::connect(fd, address) {
