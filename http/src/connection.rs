@@ -133,9 +133,17 @@ impl Connection {
         &self.core.limits
     }
 
-    /// Whether nothing has come by it yet.
+    /// Whether its first request is still to come, or to end.
     pub(crate) fn is_new(&self) -> bool {
         self.pulse.requests.get() == 0
+    }
+
+    /// Ends it with the answers that are under way: now, where there are none.
+    pub(crate) fn finish(&self) {
+        match self.pulse.is_in_a_head() {
+            true => self.order(Order::Cut(Over::Head)),
+            false => self.order(Order::Finish),
+        }
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -155,13 +163,6 @@ impl Connection {
         self.upgrade.set(Some(upgrade));
     }
 
-    fn cut(&self) -> Option<Over> {
-        match self.order.get() {
-            Order::Cut(over) => Some(over),
-            _ => None,
-        }
-    }
-
     /// Its whole life.
     pub(crate) async fn serve(self: Rc<Self>, stream: Stream) {
         stream.finish_itself();
@@ -171,7 +172,7 @@ impl Connection {
         core.arrivals.wake_all();
         self.note_waker().await;
         let mut io = Io::new(stream, Rc::clone(&self.pulse));
-        match self.unless_cut(read_first(&mut io)).await {
+        match self.unless_ended(read_first(&mut io)).await {
             Some(Ok(first)) if first.is_empty() => {}
             Some(Ok(first)) => {
                 let is_http2 = first.starts_with(PREFACE);
@@ -182,7 +183,10 @@ impl Connection {
                 }
             }
             Some(Err(_)) => {}
-            None if self.pulse.bytes_read.get() > 0 => tell_timeout(&mut io).await,
+            None if self.pulse.bytes_read.get() > 0 => {
+                tell_timeout(&mut io).await;
+                self.close(&mut io, true).await;
+            }
             None => {}
         }
     }
@@ -195,12 +199,13 @@ impl Connection {
         .await;
     }
 
-    /// What `future` gives; `None` if the connection is cut before.
-    async fn unless_cut<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+    /// What `future` gives; `None` if the connection is to end before it has.
+    async fn unless_ended<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
-        poll_fn(|context| match self.cut() {
-            Some(_) => Poll::Ready(None),
-            None => future.as_mut().poll(context).map(Some),
+        poll_fn(|context| match (future.as_mut().poll(context), self.order.get()) {
+            (Poll::Ready(value), _) => Poll::Ready(Some(value)),
+            (Poll::Pending, Order::None) => Poll::Pending,
+            (Poll::Pending, _) => Poll::Ready(None),
         })
         .await
     }
@@ -218,7 +223,8 @@ impl Connection {
                 }
                 Order::Cut(over) => return Poll::Ready(Err(over)),
             }
-            http.poll_without_shutdown(context).map(Ok)
+            // It ends with a shutdown, for hyper flushes before that one alone.
+            Pin::new(&mut http).poll(context).map(Ok)
         })
         .await;
         let parts = http.into_parts();
@@ -229,6 +235,8 @@ impl Connection {
                 let is_unclean = result.is_err() || self.pulse.is_unclean.get();
                 self.close(&mut io, is_unclean).await;
             }
+            // In the middle of an answer it would be taken for a part of that.
+            (Err(Over::Body), _) if self.pulse.is_answered.get() => {}
             (Err(Over::Head | Over::Body), _) => {
                 drop(parts.service);
                 tell_timeout(&mut io).await;
@@ -270,17 +278,16 @@ impl Connection {
         let mut is_told = false;
         poll_fn(|context| {
             let order = self.order.get();
-            match order {
-                Order::None => {}
-                _ if is_told => {}
-                Order::Finish | Order::Cut(Over::Idle) => {
-                    is_told = true;
-                    http.as_mut().graceful_shutdown();
-                    if order != Order::Finish {
-                        farewell = Some(Box::pin(Alarm::after(FAREWELL)));
-                    }
-                }
-                Order::Cut(_) => return Poll::Ready(()),
+            if matches!(order, Order::Cut(over) if over != Over::Idle) {
+                return Poll::Ready(());
+            }
+            if order != Order::None && !is_told {
+                is_told = true;
+                http.as_mut().graceful_shutdown();
+            }
+            // Who does not answer to that is not waited for.
+            if order == Order::Cut(Over::Idle) && farewell.is_none() {
+                farewell = Some(Box::pin(Alarm::after(FAREWELL)));
             }
             if let Some(farewell) = &mut farewell
                 && farewell.as_mut().poll(context).is_ready()

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use evy_runtime::{GreenThreadId, WaitList, kill, spawn_future};
@@ -39,7 +40,8 @@ impl Core {
         let mut http1 = http1::Builder::new();
         // The times are ours: hyper's would end idle connections, too. A client may end its side and
         // still wait for its answer.
-        http1.header_read_timeout(None).half_close(true).max_buf_size(LONGEST_HEAD);
+        http1.header_read_timeout(None).half_close(true);
+        http1.max_buf_size(LONGEST_HEAD).max_header_size(LONGEST_HEAD);
         let mut http2 = http2::Builder::new(Executor);
         http2.max_concurrent_streams(STREAMS).max_header_list_size(LONGEST_HEAD as u32);
         Self {
@@ -59,9 +61,10 @@ impl Core {
         self.access_log.is_some()
     }
 
+    /// A panic in it must not spread: this is called by destructors, which may be unwinding.
     pub(crate) fn log(&self, access: &Access) {
         if let Some(log) = &self.access_log {
-            log(access);
+            let _ = catch_unwind(AssertUnwindSafe(|| log(access)));
         }
     }
 
@@ -83,16 +86,20 @@ impl Core {
         self.is_stopping.set(true);
         let connections: Vec<_> = self.connections.borrow().iter().cloned().collect();
         for connection in connections {
-            if !is_patient || !connection.is_new() {
-                connection.order(Order::Finish);
+            match is_patient {
+                true if connection.is_new() => {}
+                true => connection.order(Order::Finish),
+                false => connection.finish(),
             }
         }
     }
 
-    /// Ends handlers that are still at work, and returns how many there were.
-    pub(crate) fn kill_handlers(&self) -> usize {
+    /// Ends handlers that are still at work.
+    pub(crate) fn kill_handlers(&self) {
         let ids: Vec<_> = self.handlers.borrow().iter().copied().collect();
-        ids.into_iter().filter(|id| kill(*id)).count()
+        for id in ids {
+            kill(id);
+        }
     }
 
     pub(crate) fn handlers(&self) -> usize {

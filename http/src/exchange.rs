@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 
 use crate::connection::Connection;
 use crate::outgoing::Outgoing;
-use crate::{Access, StatusCode};
+use crate::{Access, Method, StatusCode};
 
 pub(crate) type Answer = ::http::Response<Outgoing>;
 
@@ -34,6 +34,8 @@ pub(crate) struct Exchange {
     state: RefCell<State>,
     /// It is over.
     has_ended: Cell<bool>,
+    /// The request was `HEAD`.
+    is_head: bool,
     status: Cell<Option<StatusCode>>,
     bytes: Cell<u64>,
     /// Where there is an access log.
@@ -79,6 +81,7 @@ impl Exchange {
             connection: Rc::clone(connection),
             state: RefCell::new(State::Pending(None)),
             has_ended: Cell::new(false),
+            is_head: request.method() == Method::HEAD,
             status: Cell::new(None),
             bytes: Cell::new(0),
             log,
@@ -87,6 +90,11 @@ impl Exchange {
 
     pub(crate) fn connection(&self) -> &Rc<Connection> {
         &self.connection
+    }
+
+    /// The request was `HEAD`: its answer has the head of the one to `GET`, and no body.
+    pub(crate) fn is_head(&self) -> bool {
+        self.is_head
     }
 
     /// Gives the answer to whoever waits for it.
@@ -99,6 +107,7 @@ impl Exchange {
         };
         let waker = waker.take();
         self.status.set(Some(answer.status()));
+        self.connection.pulse().is_answered.set(true);
         *state = State::Ready(Box::new(answer));
         drop(state);
         if let Some(waker) = waker {
@@ -120,13 +129,11 @@ impl Exchange {
     }
 
     pub(crate) fn add_unsent(&self) {
-        let unsent = &self.connection.pulse().unsent;
-        unsent.set(unsent.get() + 1);
+        self.connection.pulse().add_unsent();
     }
 
     pub(crate) fn remove_unsent(&self) {
-        let unsent = &self.connection.pulse().unsent;
-        unsent.set(unsent.get() - 1);
+        self.connection.pulse().remove_unsent();
     }
 
     pub(crate) fn count_bytes(&self, count: usize) {

@@ -8,10 +8,13 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use evy_runtime::{Reason, WaitList};
+
+use crate::connection::Connection;
 
 const ROOM: Reason = Reason::new(&"an HTTP client to take the last piece of its answer");
 
@@ -29,8 +32,9 @@ enum State {
     Gone,
 }
 
-#[derive(Default)]
 pub(crate) struct Pipe {
+    /// Counts the piece that is here: who does not take it is slow.
+    connection: Rc<Connection>,
     state: RefCell<State>,
     /// Who polls.
     waker: Cell<Option<Waker>>,
@@ -43,6 +47,15 @@ pub(crate) struct Pipe {
 pub(crate) struct CutOff;
 
 impl Pipe {
+    pub(crate) fn new(connection: &Rc<Connection>) -> Self {
+        Self {
+            connection: Rc::clone(connection),
+            state: RefCell::default(),
+            waker: Cell::default(),
+            room: WaitList::new(),
+        }
+    }
+
     /// Puts a piece in, as soon as there is room.
     pub(crate) fn put(&self, piece: Bytes) -> io::Result<()> {
         if piece.is_empty() {
@@ -50,6 +63,7 @@ impl Pipe {
         }
         self.wait_for_room()?;
         *self.state.borrow_mut() = State::Piece(piece);
+        self.connection.pulse().add_unsent();
         self.wake();
         Ok(())
     }
@@ -73,20 +87,21 @@ impl Pipe {
     pub(crate) fn end(&self, result: Result<(), CutOff>) {
         let end = if result.is_ok() { State::Done } else { State::Failed };
         let mut state = self.state.borrow_mut();
-        match &*state {
-            State::Empty => *state = end,
-            State::Piece(_) if result.is_err() => *state = end,
-            State::Piece(_) => unreachable!("it has waited for room"),
+        let last = match &*state {
+            State::Empty => std::mem::replace(&mut *state, end),
+            // Of an answer that is cut off, the last piece is lost, too.
+            State::Piece(_) => std::mem::replace(&mut *state, State::Failed),
             State::Done | State::Failed | State::Gone => return,
-        }
+        };
         drop(state);
+        self.let_go(last);
         self.wake();
     }
 
     /// Nobody will take anything any more.
     pub(crate) fn leave(&self) {
-        let state = self.state.replace(State::Gone);
-        drop(state);
+        let last = self.state.replace(State::Gone);
+        self.let_go(last);
         self.room.wake_all();
     }
 
@@ -108,6 +123,7 @@ impl Pipe {
             State::Piece(_) => {
                 let State::Piece(piece) = std::mem::take(&mut *state) else { unreachable!() };
                 drop(state);
+                self.connection.pulse().remove_unsent();
                 self.room.wake_all();
                 Poll::Ready(Some(Ok(piece)))
             }
@@ -118,6 +134,12 @@ impl Pipe {
                 self.waker.set(Some(context.waker().clone()));
                 Poll::Pending
             }
+        }
+    }
+
+    fn let_go(&self, last: State) {
+        if let State::Piece(_) = last {
+            self.connection.pulse().remove_unsent();
         }
     }
 
