@@ -140,10 +140,15 @@ impl Connection {
 
     /// Ends it with the answers that are under way: now, where there are none.
     pub(crate) fn finish(&self) {
-        match self.pulse.is_in_a_head() {
+        match self.is_in_a_head() {
             true => self.order(Order::Cut(Over::Head)),
             false => self.order(Order::Finish),
         }
+    }
+
+    /// Whether some of a request has come, and not all of its head.
+    pub(crate) fn is_in_a_head(&self) -> bool {
+        self.pulse.is_in_a_head()
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -219,6 +224,10 @@ impl Connection {
                 Order::Finish if is_told => {}
                 Order::Finish => {
                     is_told = true;
+                    // The next request may be there already.
+                    if self.pulse.busy.get() > 0 {
+                        self.pulse.is_unclean.set(true);
+                    }
                     Pin::new(&mut http).graceful_shutdown();
                 }
                 Order::Cut(over) => return Poll::Ready(Err(over)),

@@ -81,13 +81,13 @@ impl Core {
     }
 
     /// Connections end with the answers that are under way; idle ones at once. One that has not sent its
-    /// first request yet may, if `is_patient`.
+    /// first request yet, or half of one, may send the rest if `is_patient`.
     pub(crate) fn finish_connections(&self, is_patient: bool) {
         self.is_stopping.set(true);
         let connections: Vec<_> = self.connections.borrow().iter().cloned().collect();
         for connection in connections {
             match is_patient {
-                true if connection.is_new() => {}
+                true if connection.is_new() || connection.is_in_a_head() => {}
                 true => connection.order(Order::Finish),
                 false => connection.finish(),
             }

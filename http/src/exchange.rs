@@ -184,6 +184,8 @@ impl Future for Answering {
                 Poll::Pending
             }
             State::Over | State::Failed => {
+                drop(state);
+                self.0.end();
                 Poll::Ready(Err(io::Error::other("a handler of HTTP has ended without an answer")))
             }
         }

@@ -26,7 +26,9 @@ enum State {
     Piece(Bytes),
     /// The writer is through.
     Done,
-    /// The writer has failed, or went without a word.
+    /// The writer has failed, or went without a word; what it had put in last.
+    Failing(Option<Bytes>),
+    /// That is known now.
     Failed,
     /// Nobody takes anything any more.
     Gone,
@@ -85,16 +87,15 @@ impl Pipe {
 
     /// There will be no more.
     pub(crate) fn end(&self, result: Result<(), CutOff>) {
-        let end = if result.is_ok() { State::Done } else { State::Failed };
+        let end = if result.is_ok() { State::Done } else { State::Failing(None) };
         let mut state = self.state.borrow_mut();
-        let last = match &*state {
-            State::Empty => std::mem::replace(&mut *state, end),
-            // Of an answer that is cut off, the last piece is lost, too.
-            State::Piece(_) => std::mem::replace(&mut *state, State::Failed),
-            State::Done | State::Failed | State::Gone => return,
+        let next = match &*state {
+            State::Empty => end,
+            State::Piece(piece) => State::Failing(Some(piece.clone())),
+            State::Done | State::Failing(_) | State::Failed | State::Gone => return,
         };
+        *state = next;
         drop(state);
-        self.let_go(last);
         self.wake();
     }
 
@@ -120,12 +121,22 @@ impl Pipe {
     ) -> Poll<Option<Result<Bytes, CutOff>>> {
         let mut state = self.state.borrow_mut();
         match &*state {
-            State::Piece(_) => {
-                let State::Piece(piece) = std::mem::take(&mut *state) else { unreachable!() };
+            State::Piece(piece) | State::Failing(Some(piece)) => {
+                let piece = piece.clone();
+                *state = match *state {
+                    State::Piece(_) => State::Empty,
+                    _ => State::Failing(None),
+                };
                 drop(state);
                 self.connection.pulse().remove_unsent();
                 self.room.wake_all();
                 Poll::Ready(Some(Ok(piece)))
+            }
+            // Later, so that hyper sends what it has by now: at an error it would throw that away.
+            State::Failing(None) => {
+                *state = State::Failed;
+                context.waker().wake_by_ref();
+                Poll::Pending
             }
             State::Done => Poll::Ready(None),
             State::Failed | State::Gone => Poll::Ready(Some(Err(CutOff))),
@@ -138,7 +149,7 @@ impl Pipe {
     }
 
     fn let_go(&self, last: State) {
-        if let State::Piece(_) = last {
+        if let State::Piece(_) | State::Failing(Some(_)) = last {
             self.connection.pulse().remove_unsent();
         }
     }

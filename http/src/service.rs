@@ -36,6 +36,7 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
         let connection = &self.0;
         let exchange = Exchange::new(connection, &request);
         if connection.core().is_stopping() {
+            connection.pulse().is_unclean.set(true);
             connection.order(Order::Finish);
         }
         match refuse(connection, &request) {

@@ -299,7 +299,8 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// From now on, whoever has the stream ends the connection when the server stops.
+    /// From now on, whoever has the stream ends the connection when the server stops, and lingers where
+    /// that is needed.
     pub(crate) fn finish_itself(&self) {
         self.connection.finishes_itself.store(true, Relaxed);
     }
@@ -358,7 +359,7 @@ impl Handle {
         let connection = &self.connection;
         let lingers = connection.change(|parts| {
             parts.remove(number);
-            let is_well = connection.ordered() < Order::TimedOut;
+            let is_well = connection.ordered() < Order::TimedOut && !connection.finishes_itself();
             if parts.first.is_none() && is_well && connection.ledger.is_stopping() {
                 parts.lingers = true;
             }
