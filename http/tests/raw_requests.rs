@@ -47,7 +47,8 @@ fn fault_19_a_request_that_comes_byte_by_byte_is_the_same_one() {
         let after = if case.after == Keeps { Keeps } else { Ends };
         let seen: Vec<_> = case.seen.iter().map(|line| (*line).to_owned()).collect();
         match witness.send_slowly(&case.bytes, after) {
-            Ok(outcome) if outcome.seen == seen && case.statuses.starts_with(&outcome.statuses) => {}
+            Ok(outcome) if outcome.seen == seen && case.statuses.starts_with(&outcome.statuses) => {
+            }
             other => wrong.push(format!("{}: {other:?}, not {case:?}", case.name)),
         }
     }
