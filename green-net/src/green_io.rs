@@ -166,10 +166,11 @@ impl GreenIo {
         self.fd.call(self.attempt(direction), call)
     }
 
-    /// A server that has accepted this socket, and stops, leaves it to whoever has it to end the connection.
-    pub(crate) fn finish_itself(&self) {
+    /// Whether a server that has accepted this socket, and stops, leaves it to whoever has it to end the
+    /// connection.
+    pub(crate) fn finish_itself(&self, itself: bool) {
         if let Some(handle) = &self.served {
-            handle.finish_itself();
+            handle.finish_itself(itself);
         }
     }
 

@@ -21,7 +21,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use evy_runtime::{Alarm, spawn_n};
+use evy_runtime::Alarm;
 use hyper::rt::{Read, ReadBuf, Write};
 
 use crate::core::Core;
@@ -130,9 +130,22 @@ impl Connection {
         &self.core.limits
     }
 
-    /// Whether nothing has come by it yet.
+    /// Whether its first request is still to come, or to end.
     pub(crate) fn is_new(&self) -> bool {
         self.pulse.requests.get() == 0
+    }
+
+    /// Ends it with the answers that are under way: now, where there are none.
+    pub(crate) fn finish(&self) {
+        match self.is_in_a_head() {
+            true => self.order(Order::Cut(Over::Head)),
+            false => self.order(Order::Finish),
+        }
+    }
+
+    /// Whether some of a request has come, and not all of its head.
+    pub(crate) fn is_in_a_head(&self) -> bool {
+        self.pulse.is_in_a_head()
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -152,23 +165,16 @@ impl Connection {
         self.upgrade.set(Some(upgrade));
     }
 
-    fn cut(&self) -> Option<Over> {
-        match self.order.get() {
-            Order::Cut(over) => Some(over),
-            _ => None,
-        }
-    }
-
     /// Its whole life.
     pub(crate) async fn serve(self: Rc<Self>, stream: Stream) {
-        stream.finish_itself();
+        stream.finish_itself(true);
         let core = Rc::clone(&self.core);
         let key = core.connections.borrow_mut().insert(Rc::clone(&self));
         let _listed = Listed { core: &core, key };
         core.arrivals.wake_all();
         self.note_waker().await;
         let mut io = Io::new(stream, Rc::clone(&self.pulse));
-        match self.unless_cut(read_first(&mut io)).await {
+        match self.unless_ended(read_first(&mut io)).await {
             Some(Ok(first)) if first.is_empty() => {}
             Some(Ok(first)) => {
                 let is_http2 = first.starts_with(PREFACE);
@@ -179,7 +185,10 @@ impl Connection {
                 }
             }
             Some(Err(_)) => {}
-            None if self.pulse.bytes_read.get() > 0 => tell_timeout(&mut io).await,
+            None if self.pulse.bytes_read.get() > 0 => {
+                tell_timeout(&mut io).await;
+                self.close(&mut io, true).await;
+            }
             None => {}
         }
     }
@@ -192,12 +201,13 @@ impl Connection {
         .await;
     }
 
-    /// What `future` gives; `None` if the connection is cut before.
-    async fn unless_cut<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+    /// What `future` gives; `None` if the connection is to end before it has.
+    async fn unless_ended<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
-        poll_fn(|context| match self.cut() {
-            Some(_) => Poll::Ready(None),
-            None => future.as_mut().poll(context).map(Some),
+        poll_fn(|context| match (future.as_mut().poll(context), self.order.get()) {
+            (Poll::Ready(value), _) => Poll::Ready(Some(value)),
+            (Poll::Pending, Order::None) => Poll::Pending,
+            (Poll::Pending, _) => Poll::Ready(None),
         })
         .await
     }
@@ -211,21 +221,28 @@ impl Connection {
                 Order::Finish if is_told => {}
                 Order::Finish => {
                     is_told = true;
+                    // The next request may be there already.
+                    if self.pulse.busy.get() > 0 {
+                        self.pulse.is_unclean.set(true);
+                    }
                     Pin::new(&mut http).graceful_shutdown();
                 }
                 Order::Cut(over) => return Poll::Ready(Err(over)),
             }
-            http.poll_without_shutdown(context).map(Ok)
+            // It ends with a shutdown, for hyper flushes before that one alone.
+            Pin::new(&mut http).poll(context).map(Ok)
         })
         .await;
         let parts = http.into_parts();
         let mut io = parts.io;
         match (end, self.upgrade.take()) {
-            (Ok(Ok(())), Some(upgrade)) => go_on(io, parts.read_buf, upgrade),
+            (Ok(Ok(())), Some(upgrade)) => self.go_on(io, parts.read_buf, upgrade),
             (Ok(result), _) => {
                 let is_unclean = result.is_err() || self.pulse.is_unclean.get();
                 self.close(&mut io, is_unclean).await;
             }
+            // In the middle of an answer it would be taken for a part of that.
+            (Err(Over::Body), _) if self.pulse.is_answered.get() => {}
             (Err(Over::Head | Over::Body), _) => {
                 drop(parts.service);
                 tell_timeout(&mut io).await;
@@ -234,6 +251,16 @@ impl Connection {
             }
             (Err(Over::Idle | Over::Answer), _) => {}
         }
+    }
+
+    /// Has `upgrade` use the connection in another protocol: for a server that stops, it is one like any
+    /// other then.
+    fn go_on(&self, io: Io, read_buf: Bytes, upgrade: OnUpgrade) {
+        let (stream, ahead) = io.into_parts();
+        debug_assert!(ahead.is_empty(), "hyper has read it");
+        stream.finish_itself(false);
+        let upgraded = Upgraded::new(stream, read_buf);
+        self.core.spawn_handler(move || upgrade(upgraded));
     }
 
     /// Closes the connection, and not before what was sent has had time to arrive.
@@ -267,17 +294,16 @@ impl Connection {
         let mut is_told = false;
         poll_fn(|context| {
             let order = self.order.get();
-            match order {
-                Order::None => {}
-                _ if is_told => {}
-                Order::Finish | Order::Cut(Over::Idle) => {
-                    is_told = true;
-                    http.as_mut().graceful_shutdown();
-                    if order != Order::Finish {
-                        farewell = Some(Box::pin(Alarm::after(FAREWELL)));
-                    }
-                }
-                Order::Cut(_) => return Poll::Ready(()),
+            if matches!(order, Order::Cut(over) if over != Over::Idle) {
+                return Poll::Ready(());
+            }
+            if order != Order::None && !is_told {
+                is_told = true;
+                http.as_mut().graceful_shutdown();
+            }
+            // Who does not answer to that is not waited for.
+            if order == Order::Cut(Over::Idle) && farewell.is_none() {
+                farewell = Some(Box::pin(Alarm::after(FAREWELL)));
             }
             if let Some(farewell) = &mut farewell
                 && farewell.as_mut().poll(context).is_ready()
@@ -299,7 +325,7 @@ struct Listed<'a> {
 impl Drop for Listed<'_> {
     fn drop(&mut self) {
         let connection = self.core.connections.borrow_mut().remove(self.key);
-        // A cycle else: the future is the task's that the waker is for.
+        // There is no future any more that could be woken.
         if let Some(connection) = connection {
             connection.waker.take();
         }
@@ -335,12 +361,6 @@ async fn tell_timeout(io: &mut Io) {
         Poll::Ready(())
     })
     .await;
-}
-
-fn go_on(io: Io, read_buf: Bytes, upgrade: OnUpgrade) {
-    let (stream, ahead) = io.into_parts();
-    debug_assert!(ahead.is_empty(), "hyper has read it");
-    spawn_n(move || upgrade(Upgraded::new(stream, read_buf)));
 }
 
 impl fmt::Debug for Connection {

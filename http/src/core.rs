@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use evy_runtime::{GreenThreadId, WaitList, kill, spawn_future};
+use evy_runtime::{GreenThreadId, WaitList, kill, spawn, spawn_future};
 use hyper::rt;
 use hyper::server::conn::{http1, http2};
 
@@ -39,7 +40,8 @@ impl Core {
         let mut http1 = http1::Builder::new();
         // The times are ours: hyper's would end idle connections, too. A client may end its side and
         // still wait for its answer.
-        http1.header_read_timeout(None).half_close(true).max_buf_size(LONGEST_HEAD);
+        http1.header_read_timeout(None).half_close(true);
+        http1.max_buf_size(LONGEST_HEAD).max_header_size(LONGEST_HEAD);
         let mut http2 = http2::Builder::new(Executor);
         http2.max_concurrent_streams(STREAMS).max_header_list_size(LONGEST_HEAD as u32);
         Self {
@@ -59,9 +61,10 @@ impl Core {
         self.access_log.is_some()
     }
 
+    /// A panic in it must not spread: this is called by destructors, which may be unwinding.
     pub(crate) fn log(&self, access: &Access) {
         if let Some(log) = &self.access_log {
-            log(access);
+            let _ = catch_unwind(AssertUnwindSafe(|| log(access)));
         }
     }
 
@@ -73,26 +76,52 @@ impl Core {
         self.handlers.borrow_mut().remove(key);
     }
 
+    /// Starts a green thread that is one of the handlers.
+    pub(crate) fn spawn_handler(self: &Rc<Self>, f: impl FnOnce() + 'static) {
+        /// It is in the list, until this is dropped.
+        struct Listed(Rc<Core>, Rc<Cell<Option<usize>>>);
+
+        impl Drop for Listed {
+            fn drop(&mut self) {
+                if let Some(key) = self.1.take() {
+                    self.0.remove_handler(key);
+                }
+            }
+        }
+
+        let key = Rc::new(Cell::new(None));
+        let listed = Listed(Rc::clone(self), Rc::clone(&key));
+        let thread = spawn(move || {
+            let _listed = listed;
+            f();
+        });
+        key.set(Some(self.add_handler(thread.id())));
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.is_stopping.get()
     }
 
     /// Connections end with the answers that are under way; idle ones at once. One that has not sent its
-    /// first request yet may, if `is_patient`.
+    /// first request yet, or half of one, may send the rest if `is_patient`.
     pub(crate) fn finish_connections(&self, is_patient: bool) {
         self.is_stopping.set(true);
         let connections: Vec<_> = self.connections.borrow().iter().cloned().collect();
         for connection in connections {
-            if !is_patient || !connection.is_new() {
-                connection.order(Order::Finish);
+            match is_patient {
+                true if connection.is_new() || connection.is_in_a_head() => {}
+                true => connection.order(Order::Finish),
+                false => connection.finish(),
             }
         }
     }
 
-    /// Ends handlers that are still at work, and returns how many there were.
-    pub(crate) fn kill_handlers(&self) -> usize {
+    /// Ends handlers that are still at work.
+    pub(crate) fn kill_handlers(&self) {
         let ids: Vec<_> = self.handlers.borrow().iter().copied().collect();
-        ids.into_iter().filter(|id| kill(*id)).count()
+        for id in ids {
+            kill(id);
+        }
     }
 
     pub(crate) fn handlers(&self) -> usize {

@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 
 use crate::connection::Connection;
 use crate::outgoing::Outgoing;
-use crate::{Access, Request, RequestBody, StatusCode};
+use crate::{Access, Method, Request, RequestBody, StatusCode};
 
 pub(crate) type Answer = ::http::Response<Outgoing>;
 
@@ -38,6 +38,8 @@ pub(crate) struct Exchange {
     state: RefCell<State>,
     /// It is over.
     has_ended: Cell<bool>,
+    /// The request was `HEAD`.
+    is_head: bool,
     status: Cell<Option<StatusCode>>,
     bytes: Cell<u64>,
     /// Where there is an access log.
@@ -76,6 +78,7 @@ impl Exchange {
             };
             Box::new(Log { access, begun: Instant::now() })
         });
+        let is_head = request.method() == Method::HEAD;
         let request = request.map(|incoming| RequestBody::new(incoming, Rc::clone(connection)));
         Rc::new(Self {
             connection: Rc::clone(connection),
@@ -83,6 +86,7 @@ impl Exchange {
             request: Cell::new(Some(request)),
             state: RefCell::new(State::Pending(None)),
             has_ended: Cell::new(false),
+            is_head,
             status: Cell::new(None),
             bytes: Cell::new(0),
             log,
@@ -98,6 +102,11 @@ impl Exchange {
         self.request.take()
     }
 
+    /// The request was `HEAD`: its answer has the head of the one to `GET`, and no body.
+    pub(crate) fn is_head(&self) -> bool {
+        self.is_head
+    }
+
     /// Gives the answer to whoever waits for it.
     pub(crate) fn answer(&self, answer: Answer) {
         let mut state = self.state.borrow_mut();
@@ -108,6 +117,7 @@ impl Exchange {
         };
         let waker = waker.take();
         self.status.set(Some(answer.status()));
+        self.connection.pulse().is_answered.set(true);
         *state = State::Ready(answer);
         drop(state);
         if let Some(waker) = waker {
@@ -130,13 +140,11 @@ impl Exchange {
     }
 
     pub(crate) fn add_unsent(&self) {
-        let unsent = &self.connection.pulse().unsent;
-        unsent.set(unsent.get() + 1);
+        self.connection.pulse().add_unsent();
     }
 
     pub(crate) fn remove_unsent(&self) {
-        let unsent = &self.connection.pulse().unsent;
-        unsent.set(unsent.get() - 1);
+        self.connection.pulse().remove_unsent();
     }
 
     pub(crate) fn count_bytes(&self, count: usize) {
@@ -187,6 +195,8 @@ impl Future for Answering {
                 Poll::Pending
             }
             State::Over | State::Failed => {
+                drop(state);
+                self.0.end();
                 Poll::Ready(Err(io::Error::other("a handler of HTTP has ended without an answer")))
             }
         }

@@ -104,7 +104,8 @@ impl IntoResponse for StatusCode {
     }
 }
 
-fn has_no_body(status: StatusCode) -> bool {
+/// Whether an answer of this status never has a body.
+pub(crate) fn has_no_body(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 

@@ -45,9 +45,6 @@ impl Io {
         } else if had_room {
             self.pulse.saw_end.set(true);
         }
-        if self.pulse.is_shaking.get() {
-            self.pulse.is_shaking.set(self.stream.is_shaking());
-        }
     }
 
     #[inline]
@@ -71,9 +68,13 @@ impl Read for Io {
             return Poll::Ready(Ok(()));
         }
         let had_room = buffer.remaining() > 0;
-        ready!(
-            with_each!(&mut self.stream, stream => Pin::new(stream).poll_read(context, buffer))
-        )?;
+        let result =
+            with_each!(&mut self.stream, stream => Pin::new(stream).poll_read(context, buffer));
+        // The handshake ends with a read that gives nothing yet.
+        if self.pulse.is_shaking.get() {
+            self.pulse.is_shaking.set(self.stream.is_shaking());
+        }
+        ready!(result)?;
         self.note_read(had_room);
         Poll::Ready(Ok(()))
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// The longest request target (path and query) that is taken: 8 KiB.
-pub(crate) const LONGEST_TARGET: usize = 8 * 1024;
+/// The longest request line that is taken, without its end: 8 KiB.
+pub(crate) const LONGEST_LINE: usize = 8 * 1024;
 
 /// The longest head of a request that is taken: 64 KiB.
 pub(crate) const LONGEST_HEAD: usize = 64 * 1024;

@@ -8,10 +8,13 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use evy_runtime::{Reason, WaitList};
+
+use crate::connection::Connection;
 
 const ROOM: Reason = Reason::new(&"an HTTP client to take the last piece of its answer");
 
@@ -23,14 +26,17 @@ enum State {
     Piece(Bytes),
     /// The writer is through.
     Done,
-    /// The writer has failed, or went without a word.
+    /// The writer has failed, or went without a word; what it had put in last.
+    Failing(Option<Bytes>),
+    /// That is known now.
     Failed,
     /// Nobody takes anything any more.
     Gone,
 }
 
-#[derive(Default)]
 pub(crate) struct Pipe {
+    /// Counts the piece that is here: who does not take it is slow.
+    connection: Rc<Connection>,
     state: RefCell<State>,
     /// Who polls.
     waker: Cell<Option<Waker>>,
@@ -43,6 +49,15 @@ pub(crate) struct Pipe {
 pub(crate) struct CutOff;
 
 impl Pipe {
+    pub(crate) fn new(connection: &Rc<Connection>) -> Self {
+        Self {
+            connection: Rc::clone(connection),
+            state: RefCell::default(),
+            waker: Cell::default(),
+            room: WaitList::new(),
+        }
+    }
+
     /// Puts a piece in, as soon as there is room.
     pub(crate) fn put(&self, piece: Bytes) -> io::Result<()> {
         if piece.is_empty() {
@@ -50,6 +65,7 @@ impl Pipe {
         }
         self.wait_for_room()?;
         *self.state.borrow_mut() = State::Piece(piece);
+        self.connection.pulse().add_unsent();
         self.wake();
         Ok(())
     }
@@ -71,22 +87,22 @@ impl Pipe {
 
     /// There will be no more.
     pub(crate) fn end(&self, result: Result<(), CutOff>) {
-        let end = if result.is_ok() { State::Done } else { State::Failed };
+        let end = if result.is_ok() { State::Done } else { State::Failing(None) };
         let mut state = self.state.borrow_mut();
-        match &*state {
-            State::Empty => *state = end,
-            State::Piece(_) if result.is_err() => *state = end,
-            State::Piece(_) => unreachable!("it has waited for room"),
-            State::Done | State::Failed | State::Gone => return,
-        }
+        let next = match &*state {
+            State::Empty => end,
+            State::Piece(piece) => State::Failing(Some(piece.clone())),
+            State::Done | State::Failing(_) | State::Failed | State::Gone => return,
+        };
+        *state = next;
         drop(state);
         self.wake();
     }
 
     /// Nobody will take anything any more.
     pub(crate) fn leave(&self) {
-        let state = self.state.replace(State::Gone);
-        drop(state);
+        let last = self.state.replace(State::Gone);
+        self.let_go(last);
         self.room.wake_all();
     }
 
@@ -105,11 +121,22 @@ impl Pipe {
     ) -> Poll<Option<Result<Bytes, CutOff>>> {
         let mut state = self.state.borrow_mut();
         match &*state {
-            State::Piece(_) => {
-                let State::Piece(piece) = std::mem::take(&mut *state) else { unreachable!() };
+            State::Piece(piece) | State::Failing(Some(piece)) => {
+                let piece = piece.clone();
+                *state = match *state {
+                    State::Piece(_) => State::Empty,
+                    _ => State::Failing(None),
+                };
                 drop(state);
+                self.connection.pulse().remove_unsent();
                 self.room.wake_all();
                 Poll::Ready(Some(Ok(piece)))
+            }
+            // Later, so that hyper sends what it has by now: at an error it would throw that away.
+            State::Failing(None) => {
+                *state = State::Failed;
+                context.waker().wake_by_ref();
+                Poll::Pending
             }
             State::Done => Poll::Ready(None),
             State::Failed | State::Gone => Poll::Ready(Some(Err(CutOff))),
@@ -118,6 +145,12 @@ impl Pipe {
                 self.waker.set(Some(context.waker().clone()));
                 Poll::Pending
             }
+        }
+    }
+
+    fn let_go(&self, last: State) {
+        if let State::Piece(_) | State::Failing(Some(_)) = last {
+            self.connection.pulse().remove_unsent();
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct Pulse {
     pub(crate) unsent: Cell<u32>,
     /// The socket had no room for what was to be written.
     pub(crate) is_write_pending: Cell<bool>,
+    /// The answer to the last request has begun.
+    pub(crate) is_answered: Cell<bool>,
     /// The peer has ended its side.
     pub(crate) saw_end: Cell<bool>,
     /// Something was refused, or left unread: the peer may still be sending.
@@ -60,6 +62,7 @@ impl Pulse {
     pub(crate) fn begin_request(&self) {
         self.requests.set(self.requests.get() + 1);
         self.busy.set(self.busy.get() + 1);
+        self.is_answered.set(false);
         self.began_at.set((self.bytes_read.get(), self.bytes_written.get()));
     }
 
@@ -67,6 +70,21 @@ impl Pulse {
     pub(crate) fn end_request(&self) {
         self.busy.set(self.busy.get() - 1);
         self.answered_at.set(self.bytes_read.get());
+    }
+
+    /// A piece of an answer is there to be sent.
+    pub(crate) fn add_unsent(&self) {
+        self.unsent.set(self.unsent.get() + 1);
+    }
+
+    /// hyper has taken one, or nobody will.
+    pub(crate) fn remove_unsent(&self) {
+        self.unsent.set(self.unsent.get() - 1);
+    }
+
+    /// Some of a request has come, and its head is not complete.
+    pub(crate) fn is_in_a_head(&self) -> bool {
+        self.stage() == Stage::Head
     }
 
     fn stage(&self) -> Stage {

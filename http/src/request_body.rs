@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use crate::connection::{Connection, ConnectionInfo};
 use crate::pulse::Count;
-use crate::{HeaderMap, StatusCode};
+use crate::{HeaderMap, HeaderName, StatusCode, header};
 
 /// The body of a request: a reader that parks while the client has not sent more.
 ///
@@ -189,8 +189,11 @@ impl RequestBody {
         }
         self.fill()?;
         let first = std::mem::take(&mut self.chunk);
+        if first.len() > limit {
+            return Err(BodyError::TooLarge.into());
+        }
         self.fill()?;
-        if self.chunk.is_empty() && first.len() <= limit {
+        if self.chunk.is_empty() {
             return Ok(first);
         }
         let mut all = BytesMut::from(first);
@@ -229,6 +232,7 @@ impl RequestBody {
     }
 
     /// The fields that came behind it; `None` before it was read to the end, and where there are none.
+    /// Those that may stand in a head alone, such as `content-length` and `host`, are left out.
     ///
     /// ```
     /// fn checksum(request: &evy_http::Request) -> Option<&evy_http::HeaderValue> {
@@ -279,11 +283,32 @@ impl RequestBody {
                     self.left -= chunk.len() as u64;
                     self.chunk = chunk;
                 }
-                Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
+                Err(frame) => {
+                    self.trailers = frame.into_trailers().ok().map(harmless).map(Box::new);
+                }
             },
         }
         Ok(())
     }
+}
+
+/// Trailers without the fields that say where a message ends or whom it is for: in a head they would count.
+/// RFC 9110, 6.5.1: they must not be here.
+fn harmless(mut trailers: HeaderMap) -> HeaderMap {
+    const HEADS_ONLY: [HeaderName; 8] = [
+        header::AUTHORIZATION,
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::CONTENT_ENCODING,
+        header::HOST,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    for name in HEADS_ONLY {
+        trailers.remove(name);
+    }
+    trailers
 }
 
 /// What hyper's error says of the client.

@@ -14,10 +14,11 @@ use hyper::body::Incoming;
 use crate::body::Kind;
 use crate::connection::{Connection, Order};
 use crate::exchange::{Answer, Answering, Exchange};
-use crate::limits::{HANDLERS, LONGEST_TARGET};
+use crate::into_response::has_no_body;
+use crate::limits::{HANDLERS, LONGEST_LINE};
 use crate::outgoing::Outgoing;
 use crate::pipe::{CutOff, Pipe};
-use crate::{BodyWriter, HeaderValue, IntoResponse, Response, StatusCode, Version, header};
+use crate::{BodyWriter, HeaderValue, IntoResponse, Method, Response, StatusCode, Version, header};
 
 /// What hyper calls with each request of a connection.
 pub(crate) struct Service(pub(crate) Rc<Connection>);
@@ -32,6 +33,7 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
         let wrong = refuse(connection, &request);
         let exchange = Exchange::new(connection, request);
         if connection.core().is_stopping() {
+            connection.pulse().is_unclean.set(true);
             connection.order(Order::Finish);
         }
         match wrong {
@@ -48,12 +50,14 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
 
 /// What is wrong with a request that no handler gets to see.
 fn refuse(connection: &Connection, request: &::http::Request<Incoming>) -> Option<StatusCode> {
-    if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > LONGEST_TARGET) {
+    if line_length(request) > LONGEST_LINE {
         return Some(StatusCode::URI_TOO_LONG);
     }
-    let is_http1 = request.version() <= Version::HTTP_11;
-    if is_http1 && !has_valid_host(request) {
+    if !has_valid_target(request) || !has_valid_host(request) {
         return Some(StatusCode::BAD_REQUEST);
+    }
+    if !is_coding_known(request) {
+        return Some(StatusCode::NOT_IMPLEMENTED);
     }
     if let Some(limit) = connection.limits().body
         && http_body::Body::size_hint(request.body()).lower() > limit
@@ -63,49 +67,85 @@ fn refuse(connection: &Connection, request: &::http::Request<Incoming>) -> Optio
     (connection.handlers.get() >= HANDLERS).then_some(StatusCode::SERVICE_UNAVAILABLE)
 }
 
-/// RFC 9112, 3.2: in HTTP/1.1 there is one, and never more.
+/// How long the line was in which the request came, without its end; in HTTP/2, how long it would be.
+fn line_length(request: &::http::Request<Incoming>) -> usize {
+    let uri = request.uri();
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
+    let scheme = uri.scheme_str().map_or(0, |scheme| scheme.len() + "://".len());
+    request.method().as_str().len() + scheme + authority + path + "  HTTP/1.1".len()
+}
+
+/// RFC 9112, 3.2: a host and port is the target of `CONNECT` and of no other, a star only that of `OPTIONS`,
+/// and all are ASCII.
+fn has_valid_target(request: &::http::Request<Incoming>) -> bool {
+    let (method, uri) = (request.method(), request.uri());
+    let is_authority = uri.scheme().is_none() && uri.authority().is_some();
+    let path = uri.path_and_query().map_or("", |path| path.as_str());
+    is_authority == (method == Method::CONNECT)
+        && (path != "*" || method == Method::OPTIONS)
+        && path.is_ascii()
+}
+
+/// Whether the body is coded as we can undo it: chunked, once, and nothing else. hyper looks at the last
+/// coding alone (RFC 9112, 6.1).
+fn is_coding_known(request: &::http::Request<Incoming>) -> bool {
+    if http_body::Body::size_hint(request.body()).exact().is_some() {
+        return true;
+    }
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// RFC 9112, 3.2: in HTTP/1.1 there is one, and never more. In HTTP/2 there need not be one, but what it
+/// says must not differ from the `:authority` (RFC 9113, 8.3.1).
 fn has_valid_host(request: &::http::Request<Incoming>) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
+    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
     match (hosts.next(), hosts.next()) {
-        (None, _) => request.version() < Version::HTTP_11,
-        (Some(host), None) => is_host(host.as_bytes()),
+        (None, _) => request.version() != Version::HTTP_11,
         (Some(_), Some(_)) => false,
+        (Some(host), None) if request.version() == Version::HTTP_2 => {
+            is_host(host.as_bytes())
+                && authority.is_none_or(|authority| authority == host.as_bytes())
+        }
+        (Some(host), None) => is_host(host.as_bytes()),
     }
 }
 
 /// Whether it may stand there: empty, or a name or number with a port. That it has no user, path or blank
 /// is what matters: these are how two servers come to read two things in it.
 fn is_host(host: &[u8]) -> bool {
-    host.iter().all(|byte| HOST_BYTES[usize::from(*byte)])
+    let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if !host.ends_with(b"]") => (&host[..colon], &host[colon + 1..]),
+        _ => (host, &[][..]),
+    };
+    let is_name = match name {
+        [b'[', number @ .., b']'] => {
+            number.iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte))
+        }
+        name => name.iter().all(|byte| NAME_BYTES[usize::from(*byte)]),
+    };
+    is_name && port.iter().all(u8::is_ascii_digit)
 }
 
-const HOST_BYTES: [bool; 256] = {
+/// What the name of a host may have in it: RFC 3986, 3.2.2, without the comma, which joins two.
+const NAME_BYTES: [bool; 256] = {
+    let marks = b"-._~!$&'()*+;=%";
     let mut bytes = [false; 256];
     let mut byte = 0_u8;
     while byte < 128 {
-        let is_mark = matches!(
-            byte,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b','
-                | b';'
-                | b'='
-                | b':'
-                | b'['
-                | b']'
-                | b'%'
-        );
-        bytes[byte as usize] = byte.is_ascii_alphanumeric() || is_mark;
+        bytes[byte as usize] = byte.is_ascii_alphanumeric();
         byte += 1;
+    }
+    let mut index = 0;
+    while index < marks.len() {
+        bytes[marks[index] as usize] = true;
+        index += 1;
     }
     bytes
 };
@@ -162,20 +202,55 @@ fn handle(exchange: &Rc<Exchange>) {
 
 /// Gives an answer to hyper; sends the body of one that is made while it is sent.
 fn give(exchange: &Rc<Exchange>, response: Response) {
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    settle_length(exchange, &mut head, &body.0);
+    let wants_body = !exchange.is_head() && !has_no_body(head.status);
+    let is_http2 = exchange.connection().pulse().is_http2.get();
     let answer = |body| exchange.answer(Answer::from_parts(head, body));
     match body.0 {
+        // hyper leaves it away in HTTP/1.1 alone.
+        Kind::Full(_) | Kind::Writer(_) if !wants_body && is_http2 => {
+            answer(Outgoing::empty(exchange));
+        }
+        // It takes the head, and lets go of the body.
+        Kind::Writer(_) if !wants_body => {
+            answer(Outgoing::piped(exchange, &Rc::new(Pipe::new(exchange.connection()))));
+        }
         Kind::Empty => answer(Outgoing::empty(exchange)),
         Kind::Full(bytes) => answer(Outgoing::full(exchange, bytes)),
+        // In HTTP/2 there is nothing of the kind.
+        Kind::Upgrade(_) if exchange.connection().pulse().is_http2.get() => {
+            give(exchange, StatusCode::NOT_IMPLEMENTED.into_response());
+        }
         Kind::Upgrade(proceed) => {
             exchange.connection().upgrade(proceed);
             answer(Outgoing::empty(exchange));
         }
         Kind::Writer(write) => {
-            let pipe = Rc::new(Pipe::default());
+            let pipe = Rc::new(Pipe::new(exchange.connection()));
             answer(Outgoing::piped(exchange, &pipe));
             send(&pipe, write);
         }
+    }
+}
+
+/// What the head says of the body's length is what it is: the client would take what comes next for a part
+/// of the body, or a part of it for what comes next.
+fn settle_length(exchange: &Exchange, head: &mut ::http::response::Parts, body: &Kind) {
+    let length = match body {
+        Kind::Empty => 0,
+        Kind::Full(bytes) => bytes.len(),
+        // hyper counts those.
+        Kind::Writer(_) | Kind::Upgrade(_) => return,
+    };
+    let is_told = head.headers.contains_key(header::CONTENT_LENGTH);
+    // Without a body to send, it may be that of another answer: of `GET`, or of one that has not changed.
+    if length == 0 && (exchange.is_head() || head.status == StatusCode::NOT_MODIFIED) {
+        return;
+    }
+    let is_to_be_told = exchange.is_head() && exchange.connection().pulse().is_http2.get();
+    if is_told || is_to_be_told {
+        head.headers.insert(header::CONTENT_LENGTH, length.into());
     }
 }
 

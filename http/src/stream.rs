@@ -30,13 +30,13 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// The server that has accepted it leaves its end to us.
-    pub(crate) fn finish_itself(&self) {
+    /// Whether the server that has accepted it leaves its end to us.
+    pub(crate) fn finish_itself(&self, itself: bool) {
         match self {
-            Self::Tcp(stream) => stream.finish_itself(),
+            Self::Tcp(stream) => stream.finish_itself(itself),
             #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.get_ref().finish_itself(),
-            Self::Unix(stream) => stream.finish_itself(),
+            Self::Tls(stream) => stream.get_ref().finish_itself(itself),
+            Self::Unix(stream) => stream.finish_itself(itself),
         }
     }
 }

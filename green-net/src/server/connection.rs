@@ -340,9 +340,10 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// From now on, whoever has the stream ends the connection when the server stops.
-    pub(crate) fn finish_itself(&self) {
-        self.connection.finishes_itself.store(true, Relaxed);
+    /// Whether it is whoever has the stream who ends the connection when the server stops, and lingers
+    /// where that is needed.
+    pub(crate) fn finish_itself(&self, itself: bool) {
+        self.connection.finishes_itself.store(itself, Relaxed);
     }
 
     /// What a read from the stream gives, and a note of it. `None`: no server has accepted the stream.
@@ -402,7 +403,7 @@ impl Handle {
         let connection = &self.connection;
         let lingers = connection.change(|parts| {
             parts.remove(number);
-            let is_well = connection.ordered() < Order::TimedOut;
+            let is_well = connection.ordered() < Order::TimedOut && !connection.finishes_itself();
             if parts.first.is_none() && is_well && connection.ledger.is_stopping() {
                 parts.lingers = true;
             }

@@ -57,11 +57,12 @@ impl TcpStream {
         &self.io
     }
 
-    /// For protocols that know when a connection is done: a [`Server`](crate::Server) that has accepted
-    /// this stream, and stops, leaves it to whoever has the stream to end the connection within the grace.
+    /// For protocols that know when a connection is done: whether a [`Server`](crate::Server) that has
+    /// accepted this stream, and stops, leaves it to whoever has the stream to end the connection within
+    /// the grace.
     #[doc(hidden)]
-    pub fn finish_itself(&self) {
-        self.io.finish_itself();
+    pub fn finish_itself(&self, itself: bool) {
+        self.io.finish_itself(itself);
     }
 
     /// Connects to the first of the addresses that answers.
