@@ -6,7 +6,8 @@ use std::io::{self, Read, Write};
 use crate::TcpStream;
 
 /// A stream that can be read and written through a shared reference, as all sockets of evy and of std
-/// can, and [`TlsStream`](super::TlsStream) itself. Every such type has it; nobody implements it.
+/// can, and [`TlsStream`](super::TlsStream) itself. Every such type that borrows nothing has it; nobody
+/// implements it.
 ///
 /// ```
 /// fn runs_over<S: evy_green_net::tls::Transport>() {}
