@@ -16,7 +16,6 @@ const ROOM: Reason = Reason::new(&"one of the clients to leave");
 /// A clone is another handle to the same limit.
 ///
 /// ```
-/// use std::net::SocketAddr;
 /// use evy_green_net::{ClientLimit, Server, UnixListener, copy, listen};
 ///
 /// let limit = ClientLimit::new(1_000);
