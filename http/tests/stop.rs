@@ -377,7 +377,7 @@ fn fault_46_an_upgraded_connection_is_told_of_the_end() {
     let mut head = [0; 12];
     client.read_exact(&mut head).unwrap();
     assert_eq!(&head, b"HTTP/1.1 101");
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     let stopped = server.stop(Duration::from_secs(30));
     assert_eq!(stopped.killed, 0);
     assert!(begin.elapsed() < Duration::from_secs(20), "not only at the end of the grace");
@@ -386,10 +386,10 @@ fn fault_46_an_upgraded_connection_is_told_of_the_end() {
 
 #[test]
 fn fault_46_the_green_thread_of_an_upgraded_connection_is_killed_at_the_end_of_the_grace() {
-    let ended = std::rc::Rc::new(std::cell::Cell::new(false));
-    let theirs = std::rc::Rc::clone(&ended);
+    let ended = Rc::new(Cell::new(false));
+    let theirs = Rc::clone(&ended);
     let server = start(move |_: Request| {
-        struct OnDrop(std::rc::Rc<std::cell::Cell<bool>>);
+        struct OnDrop(Rc<Cell<bool>>);
 
         impl Drop for OnDrop {
             fn drop(&mut self) {
@@ -397,7 +397,7 @@ fn fault_46_the_green_thread_of_an_upgraded_connection_is_killed_at_the_end_of_t
             }
         }
 
-        let bomb = OnDrop(std::rc::Rc::clone(&theirs));
+        let bomb = OnDrop(Rc::clone(&theirs));
         evy_http::upgrade("sleep", move |_connection| {
             let _bomb = bomb;
             evy_runtime::sleep(Duration::from_secs(3600));

@@ -213,9 +213,6 @@ impl Core {
         let mut peers = Vec::new();
         self.for_each_client(|client| {
             let connection = Arc::clone(&client.connection);
-            if connection.finishes_itself() {
-                return;
-            }
             connection.take_fresh(FOR_STOP);
             let quiet_looks = if connection.has_been_silent() {
                 pace.looks_since(client.since)
@@ -292,7 +289,7 @@ impl Peer {
     }
 
     fn end_if_idle(&self) {
-        if self.is_idle() {
+        if self.is_idle() && !self.connection.finishes_itself() {
             self.connection.end_if_idle();
         }
     }
@@ -305,7 +302,7 @@ impl Peer {
         let has_passed = self.connection.take_fresh(FOR_STOP);
         self.quiet_looks = if has_passed { 0 } else { self.quiet_looks.saturating_add(1) };
         self.end_if_idle();
-        if is_late {
+        if is_late && !self.connection.finishes_itself() {
             self.connection.order(Order::EndWhenAnswered);
         }
         false
