@@ -10,9 +10,10 @@
 //! Both load one and the same server, a hand-written epoll loop in a process of its own on a core of its
 //! own, by turns: a slice of time each (raw, evy, raw, evy, …). The server never sleeps: otherwise the
 //! one of both whom the server has to wait for pays for waking it at each request, a microsecond or more
-//! that says nothing about its own work. Both check every byte and keep a histogram. Requests per CPU second are those that were answered over the time that the load generator
-//! itself was on a CPU, without its start and the opening of connections. A ratio is the median of the
-//! ratios of neighbouring slices, with the quartiles behind it; above 1, evy is the better one.
+//! that says nothing about its own work. Both check every byte and keep a histogram. Requests per CPU
+//! second are those that were answered over the time that the load generator itself was on a CPU, without
+//! its start and the opening of connections. A ratio is the median of the ratios of neighbouring slices,
+//! with the quartiles behind it; above 1, evy is the better one.
 //!
 //! With 5,000 connections a turn of all of them takes about 40 ms, after which TCP acknowledges what was
 //! not yet answered by segments of their own: whoever is slower than that pays for these, too.
