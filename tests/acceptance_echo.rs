@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use support::load::{Limit, Load, Stretch};
+use support::load::{Limit, Load, Requests, Stretch, Target};
 
 struct Server(Child);
 
@@ -43,7 +43,8 @@ fn ten_thousand_connections_for_a_minute_get_every_byte_back() {
     BufReader::new(output).read_line(&mut line).expect("its first line");
     let port = line.trim_end().rsplit(':').next().and_then(|port| port.parse().ok());
     let port = port.expect("the line ends with a port");
-    let mut load = Load::connect(port, 10_000, 64).expect("10,000 connections");
+    let target = Target { port, server: server.0.id(), connections: 10_000, size: 64 };
+    let mut load = Load::connect(target, Requests::echo(64)).expect("10,000 connections");
     let minute =
         Stretch { warm_up: Duration::from_secs(1), limit: Limit::Time(Duration::from_secs(60)) };
     let report = load.run(server.0.id(), minute).expect("the load runs");

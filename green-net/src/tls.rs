@@ -36,9 +36,9 @@ pub use acceptor::{TlsAcceptor, TlsAcceptorBuilder};
 pub use connector::{TlsConnector, TlsConnectorBuilder, connect};
 pub use listener::TlsListener;
 pub use stream::TlsStream;
-#[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
-pub(crate) use transport::Carrier;
 pub use transport::Transport;
+#[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+pub(crate) use {session::Session, transport::Carrier};
 
 /// How long a handshake may take, unless said otherwise.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -140,3 +140,54 @@ fn a_unix_stream_is_pending_until_something_comes() {
     other.write_all(b"hello").unwrap();
     assert_eq!(soon(|| reader.wait().unwrap()), b"hello");
 }
+
+/// A handshake reads and writes, whichever half drives it.
+#[test]
+fn two_green_threads_have_a_half_each_from_the_first_byte_on() {
+    for versions in VERSIONS {
+        let (acceptor, connector) = configurations_of(versions);
+        let (server, client) = raw_pair(&acceptor, &connector);
+        let (mut reader, mut writer) = tokio::io::split(Async::new(server));
+        let read = spawn(move || {
+            let mut question = [0; 8];
+            block_on(reader.read_exact(&mut question)).unwrap();
+            question
+        });
+        util::let_all_park();
+        // It takes the place where the other one waits for the peer.
+        let wrote = spawn(move || block_on(writer.write_all(b"greeting")).map(|()| writer));
+        util::let_all_park();
+        let peer = spawn(move || {
+            let mut greeting = [0; 8];
+            (&client).write_all(b"question").unwrap();
+            (&client).read_exact(&mut greeting).unwrap();
+            (client, greeting)
+        });
+        assert_eq!(&soon(|| read.wait().unwrap()), b"question");
+        let _writer = soon(|| wrote.wait().unwrap()).unwrap();
+        let (_client, greeting) = soon(|| peer.wait().unwrap());
+        assert_eq!(&greeting, b"greeting");
+    }
+}
+
+#[test]
+fn a_stream_that_comes_back_from_futures_says_goodbye() {
+    let (acceptor, connector) = configurations();
+    let (server, mut client) = raw_pair(&acceptor, &connector);
+    let mut server = Async::new(server);
+    let peer = spawn(move || client.read(&mut [0; 8]).map(|count| (client, count)));
+    let mut byte = [0; 1];
+    let shaken = std::future::poll_fn(|context| {
+        use tokio::io::AsyncRead;
+        let mut buffer = tokio::io::ReadBuf::new(&mut byte);
+        let poll = std::pin::Pin::new(&mut server).poll_read(context, &mut buffer);
+        match server.get_ref().is_handshake_done() {
+            true => std::task::Poll::Ready(()),
+            false => poll.map(drop),
+        }
+    });
+    soon(|| block_on(shaken));
+    drop(server.into_inner());
+    // An end, not a connection that was cut.
+    assert_eq!(soon(|| peer.wait().unwrap()).unwrap().1, 0);
+}

@@ -199,6 +199,7 @@ pub(crate) fn leave_parent() {
         scheduler.left.set(true);
         // Whatever still returns to its loop finds nobody to run there.
         scheduler.ready.clear();
+        scheduler.tasks.forget_ready();
         PARENT.set(CURRENT.replace(ptr::null()));
     }
 }
@@ -518,6 +519,12 @@ impl Scheduler {
     #[inline(always)]
     pub(crate) fn somebody_waits_for_a_turn(&self) -> bool {
         self.ready.has_entries() || self.is_time_to_look()
+    }
+
+    /// Counts a turn that the loop has not given.
+    #[inline(always)]
+    pub(crate) fn count_turn(&self) {
+        self.ticks.set(self.ticks.get() + 1);
     }
 
     /// Whether the loop would look at the clock now.

@@ -105,12 +105,12 @@ pub fn spawn_n<R>(f: impl FnOnce() -> R + 'static) {
 /// # Yields
 ///
 /// To the new green thread alone. While the caller unwinds it does not: the new one runs next.
-#[doc(alias = "start_soon")]
 #[doc(alias = "undispatched")]
 #[track_caller]
 #[inline]
 pub fn spawn_eager<T: 'static>(f: impl FnOnce() -> T + 'static) -> GreenThread<T> {
     let scheduler = scheduler();
+    scheduler.obey();
     match create(scheduler, f, &Options::new(Location::caller())) {
         Ok(block) => {
             // First, so that it is dropped, and the other one detached, if the caller is killed meanwhile.

@@ -17,14 +17,16 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
+use std::io;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::Builder;
 use crate::block_on::Lent;
 use crate::control::{Thread, Wake};
+use crate::deadlock::tell;
 use crate::kill::Killed;
 use crate::on_exit::drop_quietly;
 use crate::park::{Reason, park};
@@ -76,8 +78,10 @@ const MANY: usize = 1024;
 #[track_caller]
 pub fn spawn_future(future: impl Future<Output = ()> + 'static) {
     let scheduler = scheduler();
-    scheduler.tasks.start_driver();
-    scheduler.tasks.add(scheduler, Box::pin(future));
+    if let Err(error) = scheduler.tasks.start_driver() {
+        crate::spawn::refuse(&error);
+    }
+    scheduler.tasks.add(scheduler, Box::pin(future), Location::caller());
 }
 
 type Background = Pin<Box<dyn Future<Output = ()>>>;
@@ -108,12 +112,18 @@ struct Task {
     future: Background,
     waker: Waker,
     signal: Lent<'static>,
+    spawned_at: &'static Location<'static>,
 }
 
 impl Tasks {
-    fn add(&self, scheduler: &'static Scheduler, future: Background) {
+    fn add(
+        &self,
+        scheduler: &'static Scheduler,
+        future: Background,
+        spawned_at: &'static Location<'static>,
+    ) {
         let signal = Lent::new(scheduler);
-        let task = Task { future, waker: signal.waker(), signal };
+        let task = Task { future, waker: signal.waker(), signal, spawned_at };
         let mut slots = self.slots.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or_else(|| {
             slots.push(Slot::default());
@@ -139,19 +149,19 @@ impl Tasks {
         }
     }
 
+    /// Sees to it that there is a driver. Without memory for one, the futures that are there are dropped.
     #[track_caller]
-    fn start_driver(&self) {
+    fn start_driver(&self) -> io::Result<()> {
         if self.is_driven.replace(true) {
-            return;
+            return Ok(());
         }
         let driving = Driving;
         let driver = Builder::new().name("futures").spawn(move || {
             let _driving = driving;
             drive(scheduler());
-        });
-        if let Err(error) = driver {
-            crate::spawn::refuse(&error);
-        }
+        })?;
+        drop(driver);
+        Ok(())
     }
 
     fn next(&self) -> Option<(u32, Option<Task>)> {
@@ -185,13 +195,20 @@ impl Tasks {
         park(scheduler, thread, WAKERS);
     }
 
-    /// Drops every future that is there. That may run code of users, which may add some.
+    /// In a forked child: none of them is polled there.
+    pub(crate) fn forget_ready(&self) {
+        self.ready.borrow_mut().clear();
+    }
+
+    /// Drops every future that is there. That may run code of users, which may add some: these stay.
     fn drop_all(&self) {
-        for index in 0.. {
-            let task = match self.slots.borrow_mut().get_mut(index as usize) {
-                Some(slot) => slot.task.take(),
-                None => break,
-            };
+        let all: Vec<u32> = {
+            let slots = self.slots.borrow();
+            let there = slots.iter().enumerate().filter(|(_, slot)| slot.task.is_some());
+            there.map(|(index, _)| index as u32).collect()
+        };
+        for index in all {
+            let task = self.slots.borrow_mut()[index as usize].task.take();
             if let Some(task) = task {
                 self.retire(index);
                 drop_quietly(task);
@@ -226,6 +243,8 @@ fn poll_some(scheduler: &'static Scheduler, batch: usize) {
             None => return,
         }
         scheduler.renew_operations();
+        // A poll is a turn like any other: one that makes no I/O calls is no reason never to look.
+        scheduler.count_turn();
         if scheduler.is_time_to_look() {
             return;
         }
@@ -249,8 +268,9 @@ fn poll(scheduler: &'static Scheduler, index: u32, mut task: Task) {
             drop_quietly(task);
             std::panic::resume_unwind(payload);
         }
-        // It was reported where it happened.
+        // It was reported where it happened, as one of the driver.
         Err(payload) => {
+            tell(format_args!("in a future in the background, spawned at {}", task.spawned_at));
             drop_quietly(payload);
             drop_quietly(task);
         }
@@ -289,8 +309,9 @@ impl Drop for Driving {
         scheduler.tasks.drop_all();
         scheduler.tasks.is_driven.set(false);
         if scheduler.tasks.live.get() > 0 {
-            // One was added by a destructor, behind the look at its place.
-            scheduler.tasks.start_driver();
+            // Some were added meanwhile. Without memory this is called again by the driver that does not
+            // start, and drops them.
+            let _ = scheduler.tasks.start_driver();
         }
     }
 }

@@ -290,3 +290,18 @@ fn fault_23_a_timeout_of_the_spawner_is_not_one_of_its_eager_child() {
     assert!(result.is_err());
     assert_eq!(child.take().unwrap().wait().unwrap(), 8);
 }
+
+#[test]
+fn fault_15_a_future_that_always_wakes_itself_does_not_stop_the_hub() {
+    let _watchdog = Watchdog::new("a timer was not seen");
+    let done = Rc::new(Cell::new(false));
+    let theirs = Rc::clone(&done);
+    spawn_future(async move {
+        while !theirs.get() {
+            yield_once().await;
+        }
+    });
+    sleep(Duration::from_millis(1));
+    done.set(true);
+    yield_now();
+}

@@ -175,6 +175,22 @@ fn it_echoes_on_a_unix_socket_and_removes_it_in_the_end() {
 }
 
 #[cfg(target_os = "linux")]
+/// A new one may have begun while the old one answered its last clients.
+#[test]
+fn it_leaves_the_unix_socket_of_its_successor_alone() {
+    let directory = Directory::new();
+    let path = directory.file("echo");
+    let old = Server::spawn(command(&[&format!("unix:{path}")]), 1);
+    fs::remove_file(&path).unwrap();
+    let new = Server::spawn(command(&[&format!("unix:{path}")]), 1);
+    old.signal(libc::SIGTERM);
+    assert!(old.wait().success());
+    round_trip(&mut UnixStream::connect(&path).unwrap(), b"hello");
+    new.signal(libc::SIGTERM);
+    assert!(new.wait().success());
+    assert!(!Path::new(&path).exists());
+}
+
 #[test]
 fn it_echoes_on_an_abstract_unix_socket() {
     let name = format!("evy-echo-test-{}", id());

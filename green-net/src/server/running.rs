@@ -174,7 +174,8 @@ impl<A> RunningServer<A> {
     ///
     /// * Connections that wait to be accepted are, up to the limit of clients; then the listeners are
     ///   closed, all before this waits for anything. A connect is refused from then on. Where nobody
-    ///   else can have a listener's descriptor, no connection is lost in between (on Linux, TCP included).
+    ///   else can have a listener's descriptor, none that the system has taken by then is lost (on Linux,
+    ///   TCP included); one whose handshake is still on its way may be reset.
     /// * A connection that is idle is ended: a read that would wait gives the end of the stream, while
     ///   writes still work. Idle is one that waits in a read with nothing there to be read, and on which
     ///   nothing passes for a fifth of a second: a request that the peer has sent before the stop may

@@ -35,7 +35,8 @@
 use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use evy_runtime::io::Direction;
@@ -100,6 +101,8 @@ struct State {
     reads_are_long: bool,
     /// Futures use it: nobody may park for its sake when it goes.
     is_polled: bool,
+    /// Who has polled its halves last, to read and to write.
+    wakers: [Option<Arc<Waker>>; 2],
 }
 
 #[derive(Clone)]
@@ -155,6 +158,7 @@ impl Session {
             unsent: Vec::new(),
             reads_are_long: false,
             is_polled: false,
+            wakers: [None, None],
         };
         Self { state: Box::new(Mutex::new(state)) }
     }
@@ -180,7 +184,7 @@ impl Session {
         self.lock().established
     }
 
-    pub(super) fn read(&self, socket: &impl Carrier, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&self, socket: &impl Carrier, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
         }
@@ -198,23 +202,35 @@ impl Session {
         }
     }
 
-    /// [`read`](Self::read) for a future, over a socket that says `WouldBlock`.
+    /// A future is about to make a call of one half. Returns the waker of who polls the other half, if that
+    /// is somebody else, and whether the handshake is over.
     #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
-    pub(crate) fn poll_read(&self, socket: &impl Carrier, buffer: &mut [u8]) -> io::Result<usize> {
-        self.lock().is_polled = true;
-        self.read(socket, buffer)
-    }
-
-    /// [`write`](Self::write) for a future, over a socket that says `WouldBlock`.
-    #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
-    pub(crate) fn poll_write(&self, socket: &impl Carrier, bytes: &[u8]) -> io::Result<usize> {
-        self.lock().is_polled = true;
-        self.write(socket, bytes)
+    pub(crate) fn note_poll(&self, half: Direction, waker: &Waker) -> (Option<Arc<Waker>>, bool) {
+        let (own, other) = match half {
+            Direction::Read => (0, 1),
+            Direction::Write => (1, 0),
+        };
+        let is =
+            |kept: &Option<Arc<Waker>>| kept.as_ref().is_some_and(|kept| kept.will_wake(waker));
+        let mut state = self.lock();
+        state.is_polled = true;
+        if !is(&state.wakers[own]) {
+            // To clone it, or to drop the old one, is code of users.
+            drop(state);
+            let new = Arc::new(waker.clone());
+            state = self.lock();
+            let old = state.wakers[own].replace(new);
+            drop(state);
+            drop(old);
+            state = self.lock();
+        }
+        let others = if is(&state.wakers[other]) { None } else { state.wakers[other].clone() };
+        (others, state.established)
     }
 
     /// Takes some of the bytes, and sends them. Bytes that are taken and for which the socket had no
     /// room in time are kept: that is for the next write to tell.
-    pub(super) fn write(&self, socket: &impl Carrier, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&self, socket: &impl Carrier, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match self.begin_write(bytes)? {
                 Step::Handshake => self.handshake(socket)?,
@@ -272,10 +288,16 @@ impl Session {
     /// [`shutdown`](Self::shutdown) for a stream that goes: it waits for next to nothing.
     pub(super) fn part(&self, socket: &impl Carrier) {
         let state = self.lock();
-        let works = state.established && state.failure.is_none() && !state.is_polled;
+        let works = state.established && state.failure.is_none();
         let says_something = works && (!state.ended || state.has_unsent());
+        let is_polled = state.is_polled;
         drop(state);
-        if says_something {
+        if is_polled {
+            // As much as there is room for: futures are not to park.
+            if let Some(stream) = socket.as_tcp() {
+                self.close(|bytes| stream.try_write(bytes));
+            }
+        } else if says_something {
             let _ = evy_runtime::timeout(FAREWELL, || self.shutdown(socket));
         }
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -50,8 +50,8 @@ pub(crate) struct Sockets {
     opened: Mutex<Vec<Opened>>,
     /// Where they listen, as it is said.
     names: Vec<Address>,
-    /// Removed in the end.
-    files: Vec<PathBuf>,
+    /// Removed in the end, if they are still the same.
+    files: Vec<SocketFile>,
 }
 
 impl Sockets {
@@ -99,7 +99,7 @@ impl Sockets {
             Address::Unix(path) => {
                 let listener = bind_unix(path)?;
                 if is_file(path) {
-                    self.files.push(PathBuf::from(path));
+                    self.files.push(SocketFile::of(path)?);
                 }
                 Opened::Private(Some(Socket::Unix(listener)))
             }
@@ -136,9 +136,33 @@ impl Sockets {
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        for file in &self.files {
-            // Somebody else has removed it.
-            let _ = fs::remove_file(file);
+        self.files.iter().for_each(SocketFile::remove);
+    }
+}
+
+/// The file of a Unix socket of ours.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    /// Its device and number: another server may have made one of that name while this one finished.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &str) -> io::Result<Self> {
+        let path = PathBuf::from(path);
+        let identity = Self::identity(&path)?;
+        Ok(Self { path, identity })
+    }
+
+    fn identity(path: &Path) -> io::Result<(u64, u64)> {
+        fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+    }
+
+    fn remove(&self) {
+        if Self::identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            // Somebody else may have removed it.
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
