@@ -252,7 +252,9 @@ impl Connection {
                 self.pulse.is_unclean.set(true);
                 self.close(&mut io, true).await;
             }
-            (Err(Over::Idle | Over::Answer), _) => {}
+            // What the client has not taken would stay with the system, for minutes.
+            (Err(Over::Answer), _) => io.reset_when_closed(),
+            (Err(Over::Idle), _) => {}
         }
     }
 

@@ -32,6 +32,11 @@ impl Io {
         self.ahead = bytes;
     }
 
+    /// Has the system forget what it has not sent when this is dropped; the peer sees a reset.
+    pub(crate) fn reset_when_closed(&self) {
+        self.stream.reset_when_closed();
+    }
+
     /// The stream, and what was read ahead of it.
     pub(crate) fn into_parts(self) -> (Stream, Bytes) {
         (self.stream.into_stream(), self.ahead)

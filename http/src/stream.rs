@@ -1,6 +1,7 @@
 //! The streams that a server of HTTP can be given.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::time::Duration;
 
 use evy_green_net::adapt::Async;
 #[cfg(feature = "tls")]
@@ -109,6 +110,17 @@ impl AsyncStream {
     #[inline]
     pub(crate) fn bytes_written(&self) -> u64 {
         with_each!(self, stream => stream.bytes_written())
+    }
+
+    /// Has the system forget what it has not sent when this is dropped.
+    pub(crate) fn reset_when_closed(&self) {
+        // Best effort: one that was reset already needs it no more.
+        let _ = match self {
+            Self::Tcp(stream) => stream.get_ref().set_linger(Some(Duration::ZERO)),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().get_ref().set_linger(Some(Duration::ZERO)),
+            Self::Unix(_) => Ok(()),
+        };
     }
 
     /// Whether it is under TLS, and its handshake is to come.
