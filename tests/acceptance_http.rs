@@ -56,32 +56,40 @@ import sys
 import h11
 
 def judge(data):
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=64 * 1024)
     seen = []
-    connection.receive_data(data)
-    connection.receive_data(b"")
+    while True:
+        # Empty lines in front are to be skipped (RFC 9112, 2.2), which h11 leaves to others.
+        while data[:1] == b"\n" or data[:2] == b"\r\n":
+            data = data[data.index(b"\n") + 1:]
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=64 * 1024)
+        connection.receive_data(data)
+        connection.receive_data(b"")
+        try:
+            end = one(connection, seen)
+        except h11.RemoteProtocolError as error:
+            return seen, "rejects: " + str(error)
+        if end:
+            return seen, end
+        data = connection.trailing_data[0]
+
+def one(connection, seen):
     request, body = None, b""
-    try:
-        while True:
-            event = connection.next_event()
-            if isinstance(event, h11.Request):
-                request, body = event, b""
-            elif isinstance(event, h11.Data):
-                body += bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                seen.append((request.method, request.target, body))
-                status = 405 if request.method == b"CONNECT" else 200
-                connection.send(h11.Response(status_code=status, headers=[("content-length", "0")]))
-                connection.send(h11.EndOfMessage())
-                if connection.our_state is not h11.DONE:
-                    return seen, "closes"
-                connection.start_next_cycle()
-            elif isinstance(event, h11.ConnectionClosed):
-                return seen, "ends"
-            else:
-                return seen, str(event)
-    except h11.RemoteProtocolError as error:
-        return seen, "rejects: " + str(error)
+    while True:
+        event = connection.next_event()
+        if isinstance(event, h11.Request):
+            request = event
+        elif isinstance(event, h11.Data):
+            body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            seen.append((request.method, request.target, body))
+            status = 405 if request.method == b"CONNECT" else 200
+            connection.send(h11.Response(status_code=status, headers=[("content-length", "0")]))
+            connection.send(h11.EndOfMessage())
+            return None if connection.our_state is h11.DONE else "closes"
+        elif isinstance(event, h11.ConnectionClosed):
+            return "ends"
+        else:
+            return str(event)
 
 for line in sys.stdin:
     seen, end = judge(bytes.fromhex(line.strip()))
@@ -164,7 +172,8 @@ fn written(method: &str, target: &str, body: &str) -> String {
 fn is_dangerous(ours: &[String], theirs: &Opinion) -> bool {
     let whole: Vec<_> = ours
         .iter()
-        .filter(|line| !line.ends_with(" (broken)"))
+        // Of those that were not read to their end, nobody knows.
+        .filter(|line| !line.ends_with(" (broken)") && !line.ends_with(" /unread"))
         // h11 does not tell trailers from nothing here.
         .map(|line| line.split(" +").next().expect("there is a first").to_owned())
         .collect();

@@ -4,10 +4,11 @@
 //! thread a server looks at all of them now and then, and tells by what has changed whether a time is over
 //! ([`Watched::look`], a pure function of what it sees and of the time).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use crate::limits::Limits;
+use crate::look::Look;
 
 /// What a connection's future leaves for those who look.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub(crate) struct Pulse {
     pub(crate) unsent: Cell<u32>,
     /// The socket had no room for what was to be written.
     pub(crate) is_write_pending: Cell<bool>,
+    /// What hyper does not say of heads.
+    pub(crate) look: RefCell<Look>,
     /// The answer to the last request has begun.
     pub(crate) is_answered: Cell<bool>,
     /// The peer has ended its side.

@@ -17,6 +17,7 @@ use crate::connection::{Connection, Order};
 use crate::exchange::{Answer, Answering, Exchange};
 use crate::into_response::has_no_body;
 use crate::limits::{HANDLERS, LONGEST_LINE};
+use crate::look::Length;
 use crate::outgoing::Outgoing;
 use crate::pipe::{CutOff, Pipe};
 use crate::{
@@ -34,12 +35,17 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
 
     fn call(&self, request: ::http::Request<Incoming>) -> Answering {
         let connection = &self.0;
+        let is_ambiguous = has_length_and_coding(connection, &request);
         let exchange = Exchange::new(connection, &request);
         if connection.core().is_stopping() {
             connection.pulse().is_unclean.set(true);
             connection.order(Order::Finish);
         }
-        match refuse(connection, &request) {
+        let refused = match is_ambiguous {
+            true => Some(StatusCode::BAD_REQUEST),
+            false => refuse(connection, &request),
+        };
+        match refused {
             Some(status) => {
                 connection.pulse().is_unclean.set(true);
                 answer_and_close(&exchange, status);
@@ -48,6 +54,16 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
         }
         Answering(exchange)
     }
+}
+
+/// Whether the request says in two ways where it ends. To be asked of each, in their order.
+fn has_length_and_coding(connection: &Connection, request: &::http::Request<Incoming>) -> bool {
+    if request.version() > Version::HTTP_11 {
+        return false;
+    }
+    let length = http_body::Body::size_hint(request.body()).exact();
+    let length = length.map_or(Length::Chunked, Length::Known);
+    connection.pulse().look.borrow_mut().has_length_and_coding(length)
 }
 
 /// What is wrong with a request that no handler gets to see.
