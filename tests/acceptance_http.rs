@@ -114,7 +114,11 @@ impl Judge {
         let folder = Folder::new("h11");
         let environment = folder.0.join("venv");
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment));
-        run(Command::new(environment.join("bin/pip")).args(["install", "--quiet", "h11>=0.16,<0.17"]));
+        run(Command::new(environment.join("bin/pip")).args([
+            "install",
+            "--quiet",
+            "h11>=0.16,<0.17",
+        ]));
         fs::write(folder.0.join("judge.py"), JUDGE).expect("the folder is writable");
         Self { folder }
     }
@@ -170,10 +174,14 @@ fn written(method: &str, target: &str, body: &str) -> String {
 
 /// Whether we have seen a request that h11 has not: more of them, or other ones.
 fn is_dangerous(ours: &[String], theirs: &Opinion) -> bool {
-    let whole: Vec<_> = ours
+    // Whether the last one has an end nobody knows if it was not read.
+    let read = match ours {
+        [read @ .., last] if last.ends_with(" /unread") => read,
+        all => all,
+    };
+    let whole: Vec<_> = read
         .iter()
-        // Of those that were not read to their end, nobody knows.
-        .filter(|line| !line.ends_with(" (broken)") && !line.ends_with(" /unread"))
+        .filter(|line| !line.ends_with(" (broken)"))
         // h11 does not tell trailers from nothing here.
         .map(|line| line.split(" +").next().expect("there is a first").to_owned())
         .collect();
@@ -219,9 +227,29 @@ impl Chance {
 /// `bytes` with something wrong in them.
 fn mutated(bytes: &[u8], chance: &mut Chance) -> Vec<u8> {
     const PIECES: [&str; 24] = [
-        "\r", "\n", "\r\n", "\r\n\r\n", " ", "\t", "\0", ":", ",", ";", "0", "3", "-1", "\x0b", "\u{e9}",
-        "Content-Length: 3\r\n", "Content-Length: 38\r\n", "Transfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: x\r\n", "Host: evil\r\n", "HTTP/1.0", "chunked", "0\r\n\r\n",
+        "\r",
+        "\n",
+        "\r\n",
+        "\r\n\r\n",
+        " ",
+        "\t",
+        "\0",
+        ":",
+        ",",
+        ";",
+        "0",
+        "3",
+        "-1",
+        "\x0b",
+        "\u{e9}",
+        "Content-Length: 3\r\n",
+        "Content-Length: 38\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: x\r\n",
+        "Host: evil\r\n",
+        "HTTP/1.0",
+        "chunked",
+        "0\r\n\r\n",
         "GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n",
     ];
     let mut bytes = bytes.to_vec();
@@ -259,9 +287,8 @@ fn fault_19_nor_in_ten_thousand_others_that_chance_has_made() {
     let mut dangerous = Vec::new();
     for (bytes, theirs) in all.iter().zip(&opinions) {
         let shown = text(bytes);
-        let Outcome { seen, statuses } = witness
-            .send(bytes, After::Ends)
-            .unwrap_or_else(|error| panic!("{error} to {shown:?}"));
+        let Outcome { seen, statuses } =
+            witness.send(bytes, After::Ends).unwrap_or_else(|error| panic!("{error} to {shown:?}"));
         if is_dangerous(&seen, theirs) {
             let theirs = format!("{:?}, {}", theirs.seen, theirs.end);
             dangerous.push(format!("{shown:?}:\n  {seen:?} {statuses:?}, h11: {theirs}"));
@@ -290,6 +317,10 @@ fn serve(acceptor: Option<TlsAcceptor>) -> SocketAddr {
                     .bytes(1 << 20)
                     .map(|body| body.len().to_string())
                     .into_response(),
+                "/slow" => {
+                    evy::sleep(DEADLINE / 2);
+                    "hello".into_response()
+                }
                 "/echo" => Response::new(Body::reader(request.into_body())),
                 _ => format!("hello by {:?}\n", request.version()).into_response(),
             }
@@ -309,10 +340,10 @@ fn serve(acceptor: Option<TlsAcceptor>) -> SocketAddr {
     receiver.recv().expect("the server starts")
 }
 
-/// Runs slowhttptest in a mode, with 1,000 connections; expects that the service is there throughout and
-/// that all of them are closed before the end.
-fn survive(name: &str, path: &str, mode: &[&str]) {
-    const SECONDS: u64 = 10;
+/// Runs slowhttptest in a mode, with 1,000 connections, of which so many are there at once; expects that the
+/// service is there throughout, and that all of them are closed when their deadlines are over.
+fn survive(name: &str, path: &str, connected: u64, mode: &[&str]) {
+    const SECONDS: u64 = 20;
     let folder = Folder::new(name);
     let url = format!("http://{}{path}", serve(None));
     let report = folder.0.join("report");
@@ -323,11 +354,11 @@ fn survive(name: &str, path: &str, mode: &[&str]) {
         .arg("-o")
         .arg(&report));
     let table = fs::read_to_string(report.with_extension("csv")).expect("it writes one");
-    check_slow(name, &table, &text(&output.stdout));
+    check_slow(name, &table, &text(&output.stdout), connected);
 }
 
 /// Looks at the table of slowhttptest: second, closed, pending, connected, available.
-fn check_slow(name: &str, table: &str, said: &str) {
+fn check_slow(name: &str, table: &str, said: &str, connected: u64) {
     println!("{name}:\n{table}");
     let rows: Vec<Vec<u64>> = table
         .lines()
@@ -339,36 +370,42 @@ fn check_slow(name: &str, table: &str, said: &str) {
         assert!(row[4] > 0, "not available in second {}:\n{table}", row[0]);
     }
     let most = rows.iter().map(|row| row[3]).max().expect("there are rows");
-    assert!(most >= 500, "only {most} were connected at once:\n{table}");
-    let last = rows.last().expect("there are rows");
-    assert_eq!((last[1], last[2], last[3]), (1000, 0, 0), "closed, pending, connected:\n{table}");
+    assert!(most >= connected, "only {most} were connected at once:\n{table}");
+    // It ends when that is so, and else after its time, which is not told apart in the table.
+    assert!(said.contains("No open connections left"), "{said}");
     // The deadline, the time that it takes to connect them, and the looks of both sides.
-    let over = rows.iter().find(|row| row[1] >= 1000).expect("the last is one").first().copied();
-    assert!(over <= Some(DEADLINE.as_secs() * 2 + 3), "closed only after {over:?} s:\n{table}");
+    let last = rows.last().expect("there are rows")[0];
+    assert!(last <= DEADLINE.as_secs() * 2 + 3, "closed only after {last} s:\n{table}");
 }
 
 #[test]
 #[ignore = "acceptance: needs slowhttptest"]
 fn fault_17_a_thousand_slow_heads() {
-    survive("slow-heads", "/", &["-H", "-t", "GET", "-x", "24"]);
+    survive("slow-heads", "/", 500, &["-H", "-t", "GET", "-x", "24"]);
 }
 
 #[test]
 #[ignore = "acceptance: needs slowhttptest"]
 fn fault_17_a_thousand_slow_bodies() {
-    survive("slow-bodies", "/post", &["-B", "-t", "POST", "-s", "8192", "-x", "10"]);
+    survive("slow-bodies", "/post", 500, &["-B", "-t", "POST", "-s", "8192", "-x", "10"]);
 }
 
 #[test]
 #[ignore = "acceptance: needs slowhttptest"]
 fn fault_17_a_thousand_ranges() {
-    survive("ranges", "/", &["-R", "-t", "GET", "-a", "10", "-b", "3000"]);
+    // That program closes them when they are answered.
+    survive("ranges", "/slow", 500, &["-R", "-t", "GET", "-a", "10", "-b", "3000"]);
 }
 
 #[test]
 #[ignore = "acceptance: needs slowhttptest"]
 fn fault_17_a_thousand_slow_readers() {
-    survive("slow-readers", "/large", &["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "32", "-k", "3"]);
+    survive(
+        "slow-readers",
+        "/large",
+        500,
+        &["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "32", "-k", "3"],
+    );
 }
 
 #[test]
@@ -383,7 +420,10 @@ fn h2load_gets_every_answer() {
         let said = text(&output.stdout);
         println!("{said}");
         let count = options[1];
-        assert!(said.contains(&format!("{count} succeeded, 0 failed, 0 errored, 0 timeout")), "{said}");
+        assert!(
+            said.contains(&format!("{count} succeeded, 0 failed, 0 errored, 0 timeout")),
+            "{said}"
+        );
     }
 }
 
@@ -394,9 +434,11 @@ fn curl(options: &[&str]) -> String {
 #[test]
 #[ignore = "acceptance: needs curl"]
 fn curl_speaks_both_versions_in_clear_and_under_tls() {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("names are fine");
+    let made =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("names are fine");
     let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    let acceptor = TlsAcceptor::builder().identity_pem(&chain, key).alpn(["h2", "http/1.1"]).build();
+    let acceptor =
+        TlsAcceptor::builder().identity_pem(&chain, key).alpn(["h2", "http/1.1"]).build();
     let folder = Folder::new("curl");
     let certificate = folder.0.join("certificate.pem");
     fs::write(&certificate, chain).expect("the folder is writable");
@@ -412,7 +454,8 @@ fn curl_speaks_both_versions_in_clear_and_under_tls() {
         let mut all = options.to_vec();
         let owned = url.to_owned();
         if url.starts_with("https") {
-            let all: Vec<&str> = tls.iter().copied().chain(options.iter().copied()).chain([&*owned]).collect();
+            let all: Vec<&str> =
+                tls.iter().copied().chain(options.iter().copied()).chain([&*owned]).collect();
             return curl(&all);
         }
         let last: &str = &owned;

@@ -19,6 +19,8 @@ pub(crate) struct Io {
     ahead: Bytes,
     /// Heads are looked at as they come.
     looks: bool,
+    /// The system has been told how much it may hold.
+    is_bounded: bool,
     pulse: Rc<Pulse>,
 }
 
@@ -34,7 +36,7 @@ impl Io {
     pub(crate) fn new(stream: Stream, pulse: Rc<Pulse>) -> Self {
         let stream = AsyncStream::new(stream);
         pulse.is_shaking.set(stream.is_shaking());
-        Self { stream, ahead: Bytes::new(), looks: true, pulse }
+        Self { stream, ahead: Bytes::new(), looks: true, is_bounded: false, pulse }
     }
 
     /// Gives `bytes` back, to be read again.
@@ -91,6 +93,10 @@ impl Io {
     fn note_write(&mut self, is_pending: bool) {
         self.pulse.bytes_written.set(self.stream.bytes_written());
         self.pulse.is_write_pending.set(is_pending);
+        if is_pending && !self.is_bounded {
+            self.is_bounded = true;
+            self.stream.bound_unsent();
+        }
     }
 }
 
