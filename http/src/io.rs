@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -26,6 +27,9 @@ pub(crate) struct Io {
 
 /// The most that is read at once where a head may come.
 const HEAD: usize = 8 * 1024;
+
+/// A write that is longer is not taken at once by a peer that is slow.
+const MUCH: usize = 64 * 1024;
 
 thread_local! {
     /// Where such a read goes first: what hyper lends us can be written to, and not read.
@@ -93,8 +97,15 @@ impl Io {
     fn note_write(&mut self, is_pending: bool) {
         self.pulse.bytes_written.set(self.stream.bytes_written());
         self.pulse.is_write_pending.set(is_pending);
-        if is_pending && !self.is_bounded {
-            self.is_bounded = true;
+        if is_pending {
+            self.bound_unsent();
+        }
+    }
+
+    /// The system is about to be given much.
+    #[cold]
+    fn bound_unsent(&mut self) {
+        if !mem::replace(&mut self.is_bounded, true) {
             self.stream.bound_unsent();
         }
     }
@@ -136,6 +147,9 @@ impl Write for Io {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if bytes.len() > MUCH {
+            self.bound_unsent();
+        }
         let result =
             with_each!(&mut self.stream, stream => Pin::new(stream).poll_write(context, bytes));
         self.note_write(result.is_pending());
@@ -148,6 +162,9 @@ impl Write for Io {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if buffers.iter().any(|buffer| buffer.len() > MUCH) {
+            self.bound_unsent();
+        }
         let result = with_each!(&mut self.stream, stream => {
             Pin::new(stream).poll_write_vectored(context, buffers)
         });
