@@ -510,12 +510,12 @@ fn curl_speaks_both_versions_in_clear_and_under_tls() {
             let answer = curl(&[version, "-H", head, "--data-binary", &data, &url]);
             assert!(answer == content, "{version} {head}: {} bytes", answer.len());
         }
-        // Too long for what the handler takes.
-        let status = ["-o", "/dev/null", "-w", "%{http_code}"];
-        let url = format!("{plain}/post");
-        let answer = curl(&[&status[..], &[version, "--data-binary", &data, &url]].concat());
-        assert_eq!(answer, "413", "{version}");
     }
+    // Too long for what the handler takes. (Over HTTP/2, the curl of Debian 12 takes the reset behind a whole
+    // answer, RFC 9113, 8.1, for an error.)
+    let status = ["-o", "/dev/null", "-w", "%{http_code}", "--http1.1", "--data-binary"];
+    let url = format!("{plain}/post");
+    assert_eq!(curl(&[&status[..], &[&data, &url]].concat()), "413");
 }
 
 fn path(path: &Path) -> &str {

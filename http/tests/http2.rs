@@ -740,3 +740,17 @@ fn fault_44_what_breaks_the_rules_ends_the_connection() {
     }
     eventually("they have gone", || server.counters().clients() == 0);
 }
+
+#[test]
+fn fault_18_the_answer_that_refuses_arrives_while_the_client_sends_megabytes() {
+    let server = start(|mut request: Request| request.body_mut().bytes(1000));
+    let client = Client::connect(server.local_addr());
+    for _ in 0..3 {
+        let request = client.request(Method::POST, "/").header("content-length", 3 * MIB);
+        let (answer, mut stream) = client.send(request.body(()).unwrap(), false);
+        let writing = spawn(move || write(&mut stream, vec![0; 3 * MIB].into(), true));
+        assert_eq!(read(answer).unwrap().0, 413);
+        // It is told that the rest is not wanted.
+        assert!(writing.wait().unwrap().is_err());
+    }
+}
