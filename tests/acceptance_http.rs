@@ -373,7 +373,7 @@ fn survive(name: &str, path: &str, mode: &[&str]) {
     let mut samples = Vec::new();
     while program.try_wait().expect("it is our child").is_none() {
         samples.push((start.elapsed(), server.clients.load(Relaxed)));
-        thread::sleep(Duration::from_millis(20));
+        evy::sleep(Duration::from_millis(20));
     }
     let table = fs::read_to_string(report.with_extension("csv")).expect("it writes one");
     println!("{name}:\n{table}");

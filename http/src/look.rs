@@ -41,8 +41,8 @@ impl Look {
 
     /// A request has begun; returns whether its head has a length beside its coding.
     pub(crate) fn has_length_and_coding(&mut self, length: Length) -> bool {
-        let has_both = length == Length::Chunked
-            && self.rest().and_then(head).is_some_and(|head| has_length(head));
+        let has_both =
+            length == Length::Chunked && self.rest().and_then(head).is_some_and(has_length);
         self.bodies.push(length);
         has_both
     }

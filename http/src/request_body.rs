@@ -24,7 +24,7 @@ use crate::{HeaderMap, HeaderName, StatusCode, header};
 ///
 /// ```
 /// use std::io::BufRead;
-/// use evy_http::{Request, RequestBody};
+/// use evy_http::Request;
 ///
 /// fn count_lines(request: Request) -> std::io::Result<String> {
 ///     let lines = request.into_body().lines().collect::<Result<Vec<_>, _>>()?;

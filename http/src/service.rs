@@ -35,17 +35,12 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
 
     fn call(&self, request: ::http::Request<Incoming>) -> Answering {
         let connection = &self.0;
-        let is_ambiguous = has_length_and_coding(connection, &request);
         let exchange = Exchange::new(connection, &request);
         if connection.core().is_stopping() {
             connection.pulse().is_unclean.set(true);
             connection.order(Order::Finish);
         }
-        let refused = match is_ambiguous {
-            true => Some(StatusCode::BAD_REQUEST),
-            false => refuse(connection, &request),
-        };
-        match refused {
+        match refuse(connection, &request) {
             Some(status) => {
                 connection.pulse().is_unclean.set(true);
                 answer_and_close(&exchange, status);
@@ -56,7 +51,7 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
     }
 }
 
-/// Whether the request says in two ways where it ends. To be asked of each, in their order.
+/// Whether the request says in two ways where it ends.
 fn has_length_and_coding(connection: &Connection, request: &::http::Request<Incoming>) -> bool {
     if request.version() > Version::HTTP_11 {
         return false;
@@ -66,8 +61,11 @@ fn has_length_and_coding(connection: &Connection, request: &::http::Request<Inco
     connection.pulse().look.borrow_mut().has_length_and_coding(length)
 }
 
-/// What is wrong with a request that no handler gets to see.
+/// What is wrong with a request that no handler gets to see. To be asked of each, in their order.
 fn refuse(connection: &Connection, request: &::http::Request<Incoming>) -> Option<StatusCode> {
+    if has_length_and_coding(connection, request) {
+        return Some(StatusCode::BAD_REQUEST);
+    }
     if line_length(request) > LONGEST_LINE {
         return Some(StatusCode::URI_TOO_LONG);
     }

@@ -13,8 +13,7 @@ use bytes::Bytes;
 use evy_green_net::TcpStream;
 use evy_green_net::adapt::Async;
 use evy_http::{
-    Access, Body, ConnectionInfo, IntoResponse, Method, Request, Response, RunningServer, Server,
-    StatusCode,
+    Access, Body, IntoResponse, Method, Request, Response, RunningServer, Server, StatusCode,
 };
 use evy_runtime::{block_on, join_all, sleep, spawn, spawn_future};
 use h2::client::{ResponseFuture, SendRequest};
@@ -147,7 +146,7 @@ fn by_prior_knowledge_the_second_version_is_spoken_on_the_port_of_the_first() {
 #[test]
 fn under_tls_the_version_is_the_one_that_both_have_agreed_on() {
     let handler = |request: Request| {
-        let info = request.extensions().get::<ConnectionInfo>().unwrap();
+        let info = request.extensions().get::<evy_http::ConnectionInfo>().unwrap();
         assert!(info.is_tls && info.peer_addr.is_some());
         format!("{:?}", request.version())
     };
@@ -553,7 +552,7 @@ impl Handlers {
             if request.uri().path() == "/ping" {
                 return "pong";
             }
-            let Handlers { running, most, all } = &handlers;
+            let Self { running, most, all } = &handlers;
             all.set(all.get() + 1);
             running.set(running.get() + 1);
             most.set(most.get().max(running.get()));

@@ -153,7 +153,8 @@ fn read_to_end(mut stream: &TcpStream) -> Result<Vec<u8>, String> {
 /// The statuses of answers with known lengths. Where it is HTTP/2 that is answered, there are none.
 fn statuses(mut answers: &[u8]) -> Result<Vec<u16>, String> {
     let mut statuses = Vec::new();
-    while let Some(rest) = answers.strip_prefix(b"HTTP/1.1 ").or(answers.strip_prefix(b"HTTP/1.0 "))
+    while let Some(rest) =
+        answers.strip_prefix(b"HTTP/1.1 ").or_else(|| answers.strip_prefix(b"HTTP/1.0 "))
     {
         let whole =
             || format!("an answer that is not whole: {:?}", String::from_utf8_lossy(answers));
@@ -164,7 +165,7 @@ fn statuses(mut answers: &[u8]) -> Result<Vec<u16>, String> {
         let length: usize = length.map_or(Ok(0), str::parse).map_err(|_| whole())?;
         answers = &rest[end + 4..];
         // To `HEAD`, the body is not there. None of ours begins like this.
-        if !answers.starts_with(b"HTTP/1.") && !(head.is_empty() || answers.is_empty()) {
+        if !(answers.starts_with(b"HTTP/1.") || head.is_empty() || answers.is_empty()) {
             answers = answers.get(length..).ok_or_else(whole)?;
         }
     }
