@@ -72,6 +72,7 @@ impl Body {
     ///         Ok(())
     ///     }))
     /// }
+    /// # let _ = tick;
     /// ```
     ///
     /// # Yields
@@ -89,6 +90,7 @@ impl Body {
     /// fn zeros(_request: Request) -> Response {
     ///     Response::new(Body::reader(std::io::Read::take(std::io::repeat(0), 1_000_000)))
     /// }
+    /// # let _ = zeros;
     /// ```
     ///
     /// # Yields

@@ -249,7 +249,9 @@ impl Connection {
                 self.pulse.is_unclean.set(true);
                 self.close(&mut io, true).await;
             }
-            (Err(Over::Idle | Over::Answer), _) => {}
+            // What the client has not taken would stay with the system, for minutes.
+            (Err(Over::Answer), _) => io.reset_when_closed(),
+            (Err(Over::Idle), _) => {}
         }
     }
 
@@ -265,6 +267,7 @@ impl Connection {
 
     /// Closes the connection, and not before what was sent has had time to arrive.
     async fn close(&self, io: &mut Io, is_unclean: bool) {
+        io.look_no_more();
         let mut goodbye = pin!(Alarm::after(LINGER));
         let closing = async {
             if poll_fn(|context| Pin::new(&mut *io).poll_shutdown(context)).await.is_err() {
@@ -286,7 +289,8 @@ impl Connection {
         .await;
     }
 
-    async fn serve_http2(self: &Rc<Self>, io: Io) {
+    async fn serve_http2(self: &Rc<Self>, mut io: Io) {
+        io.look_no_more();
         self.pulse.is_http2.set(true);
         let service = Service(Rc::clone(self));
         let mut http = pin!(self.core.http2.serve_connection(io, service));

@@ -1,12 +1,14 @@
 //! A connection as hyper sees it: a stream that notes what passes, and begins with what was read ahead.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
 use crate::pulse::Pulse;
 use crate::stream::{AsyncStream, Stream, with_each};
@@ -16,20 +18,64 @@ pub(crate) struct Io {
     stream: AsyncStream,
     /// Was read before hyper was there.
     ahead: Bytes,
+    /// Heads are looked at as they come.
+    looks: bool,
+    /// The system has been told how much it may hold.
+    is_bounded: bool,
     pulse: Rc<Pulse>,
+}
+
+/// The most that is read at once where a head may come.
+const HEAD: usize = 8 * 1024;
+
+/// A write that is longer is not taken at once by a peer that is slow.
+const MUCH: usize = 64 * 1024;
+
+thread_local! {
+    /// Where such a read goes first: what hyper lends us can be written to, and not read.
+    static HEADS: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl Io {
     pub(crate) fn new(stream: Stream, pulse: Rc<Pulse>) -> Self {
         let stream = AsyncStream::new(stream);
         pulse.is_shaking.set(stream.is_shaking());
-        Self { stream, ahead: Bytes::new(), pulse }
+        Self { stream, ahead: Bytes::new(), looks: true, is_bounded: false, pulse }
     }
 
     /// Gives `bytes` back, to be read again.
     pub(crate) fn unread(&mut self, bytes: Bytes) {
         debug_assert!(self.ahead.is_empty(), "only once");
         self.ahead = bytes;
+    }
+
+    /// No head of HTTP/1.1 comes any more.
+    pub(crate) fn look_no_more(&mut self) {
+        self.looks = false;
+        self.pulse.look.take();
+    }
+
+    fn poll_read_head(
+        &mut self,
+        context: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut bytes = HEADS.take();
+        bytes.resize(HEAD, 0);
+        let length = HEAD.min(buffer.remaining());
+        let mut read = ReadBuf::new(&mut bytes[..length]);
+        let result = with_each!(&mut self.stream, stream => {
+            Pin::new(stream).poll_read(context, read.unfilled())
+        });
+        buffer.put_slice(read.filled());
+        self.pulse.look.borrow_mut().read(read.filled());
+        HEADS.set(bytes);
+        result
+    }
+
+    /// Has the system forget what it has not sent when this is dropped; the peer sees a reset.
+    pub(crate) fn reset_when_closed(&self) {
+        self.stream.reset_when_closed();
     }
 
     /// The stream, and what was read ahead of it.
@@ -51,6 +97,17 @@ impl Io {
     fn note_write(&mut self, is_pending: bool) {
         self.pulse.bytes_written.set(self.stream.bytes_written());
         self.pulse.is_write_pending.set(is_pending);
+        if is_pending {
+            self.bound_unsent();
+        }
+    }
+
+    /// The system is about to be given much.
+    #[cold]
+    fn bound_unsent(&mut self) {
+        if !mem::replace(&mut self.is_bounded, true) {
+            self.stream.bound_unsent();
+        }
     }
 }
 
@@ -68,8 +125,11 @@ impl Read for Io {
             return Poll::Ready(Ok(()));
         }
         let had_room = buffer.remaining() > 0;
-        let result =
-            with_each!(&mut self.stream, stream => Pin::new(stream).poll_read(context, buffer));
+        let result = if self.looks && self.pulse.busy.get() == 0 {
+            self.poll_read_head(context, buffer)
+        } else {
+            with_each!(&mut self.stream, stream => Pin::new(stream).poll_read(context, buffer))
+        };
         // The handshake ends with a read that gives nothing yet.
         if self.pulse.is_shaking.get() {
             self.pulse.is_shaking.set(self.stream.is_shaking());
@@ -87,6 +147,9 @@ impl Write for Io {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if bytes.len() > MUCH {
+            self.bound_unsent();
+        }
         let result =
             with_each!(&mut self.stream, stream => Pin::new(stream).poll_write(context, bytes));
         self.note_write(result.is_pending());
@@ -99,6 +162,9 @@ impl Write for Io {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if buffers.iter().any(|buffer| buffer.len() > MUCH) {
+            self.bound_unsent();
+        }
         let result = with_each!(&mut self.stream, stream => {
             Pin::new(stream).poll_write_vectored(context, buffers)
         });

@@ -36,6 +36,7 @@ mod handler;
 mod into_response;
 mod io;
 mod limits;
+mod look;
 mod outgoing;
 mod pipe;
 mod pulse;

@@ -24,7 +24,7 @@ pub(crate) struct Limits {
     pub(crate) idle: Duration,
     /// How long a client may keep us waiting for a body, or for room to write, in all, ...
     pub(crate) patience: Duration,
-    /// ... and one second longer for as many bytes as this that have passed meanwhile.
+    /// ... where as many bytes as this make up for a second of it.
     pub(crate) min_rate: u64,
     /// The longest body of a request.
     pub(crate) body: Option<u64>,
@@ -43,13 +43,12 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How long a client may have kept us waiting once it has taken or given `bytes`.
-    pub(crate) fn patience_for(&self, bytes: u64) -> Duration {
-        let earned = match self.min_rate {
-            0 => return Duration::MAX,
+    /// The time that `bytes` make up for.
+    pub(crate) fn worth(&self, bytes: u64) -> Duration {
+        match self.min_rate {
+            0 => Duration::MAX,
             rate => Duration::from_millis(bytes.saturating_mul(1000) / rate),
-        };
-        self.patience.saturating_add(earned)
+        }
     }
 
     /// How often a look at the connections is worth while.

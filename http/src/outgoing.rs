@@ -14,6 +14,9 @@ use crate::pipe::Pipe;
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     content: Content,
+    /// There is a piece that hyper is to send, or has taken and may not be able to send: it takes one ahead
+    /// of the room for it. It counts as unsent.
+    is_unsent: bool,
     exchange: Rc<Exchange>,
 }
 
@@ -26,16 +29,25 @@ enum Content {
 
 impl Outgoing {
     pub(crate) fn empty(exchange: &Rc<Exchange>) -> Self {
-        Self { content: Content::Full(None), exchange: Rc::clone(exchange) }
+        Self { content: Content::Full(None), is_unsent: false, exchange: Rc::clone(exchange) }
     }
 
     pub(crate) fn full(exchange: &Rc<Exchange>, bytes: Bytes) -> Self {
         exchange.add_unsent();
-        Self { content: Content::Full(Some(bytes)), exchange: Rc::clone(exchange) }
+        let content = Content::Full(Some(bytes));
+        Self { content, is_unsent: true, exchange: Rc::clone(exchange) }
     }
 
     pub(crate) fn piped(exchange: &Rc<Exchange>, pipe: &Rc<Pipe>) -> Self {
-        Self { content: Content::Piped(Rc::clone(pipe)), exchange: Rc::clone(exchange) }
+        let content = Content::Piped(Rc::clone(pipe));
+        Self { content, is_unsent: false, exchange: Rc::clone(exchange) }
+    }
+
+    /// hyper asks for the next piece, or for no more: it is through with the last one.
+    fn let_go(&mut self) {
+        if std::mem::replace(&mut self.is_unsent, false) {
+            self.exchange.remove_unsent();
+        }
     }
 }
 
@@ -48,16 +60,20 @@ impl Body for Outgoing {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         let this = &mut *self;
+        if !matches!(this.content, Content::Full(Some(_))) {
+            this.let_go();
+        }
         let piece = match &mut this.content {
             Content::Full(bytes) => match bytes.take() {
-                Some(bytes) => {
-                    this.exchange.remove_unsent();
-                    Ok(bytes)
-                }
+                Some(bytes) => Ok(bytes),
                 None => return Poll::Ready(None),
             },
             Content::Piped(pipe) => match ready!(pipe.poll_next(context)) {
-                Some(piece) => piece,
+                Some(piece) => {
+                    this.exchange.add_unsent();
+                    this.is_unsent = true;
+                    piece
+                }
                 None => return Poll::Ready(None),
             },
         };
@@ -89,10 +105,9 @@ impl Body for Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        match &self.content {
-            Content::Full(None) => {}
-            Content::Full(Some(_)) => self.exchange.remove_unsent(),
-            Content::Piped(pipe) => pipe.leave(),
+        self.let_go();
+        if let Content::Piped(pipe) = &self.content {
+            pipe.leave();
         }
         self.exchange.end();
     }

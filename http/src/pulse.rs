@@ -4,10 +4,12 @@
 //! thread a server looks at all of them now and then, and tells by what has changed whether a time is over
 //! ([`Watched::look`], a pure function of what it sees and of the time).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::mem;
 use std::time::{Duration, Instant};
 
 use crate::limits::Limits;
+use crate::look::Look;
 
 /// What a connection's future leaves for those who look.
 #[derive(Debug, Default)]
@@ -24,6 +26,8 @@ pub(crate) struct Pulse {
     pub(crate) unsent: Cell<u32>,
     /// The socket had no room for what was to be written.
     pub(crate) is_write_pending: Cell<bool>,
+    /// What hyper does not say of heads.
+    pub(crate) look: RefCell<Look>,
     /// The answer to the last request has begun.
     pub(crate) is_answered: Cell<bool>,
     /// The peer has ended its side.
@@ -36,8 +40,6 @@ pub(crate) struct Pulse {
     pub(crate) is_shaking: Cell<bool>,
     /// `bytes_read` when the last answer was through.
     pub(crate) answered_at: Cell<u64>,
-    /// `bytes_read` and `bytes_written` when the last request began.
-    pub(crate) began_at: Cell<(u64, u64)>,
 }
 
 /// Adds one for as long as it lives.
@@ -63,7 +65,6 @@ impl Pulse {
         self.requests.set(self.requests.get() + 1);
         self.busy.set(self.busy.get() + 1);
         self.is_answered.set(false);
-        self.began_at.set((self.bytes_read.get(), self.bytes_written.get()));
     }
 
     /// Its answer was given to hyper, to the last byte, or will not be.
@@ -134,7 +135,9 @@ pub(crate) struct Watched {
     last_look: Instant,
     was_awaiting_body: bool,
     was_sending: bool,
-    /// How long we have waited for the peer in all, since the last request began.
+    /// Bytes that had passed by then, in and out.
+    passed: (u64, u64),
+    /// How long we have waited for the peer, since the last request began, less what it has made up for.
     waited: Duration,
 }
 
@@ -147,6 +150,7 @@ impl Watched {
             last_look: now,
             was_awaiting_body: false,
             was_sending: false,
+            passed: (0, 0),
             waited: Duration::ZERO,
         }
     }
@@ -160,7 +164,7 @@ impl Watched {
             self.waited = Duration::ZERO;
             (self.was_awaiting_body, self.was_sending) = (false, false);
         }
-        let passed = now - std::mem::replace(&mut self.last_look, now);
+        let passed = now - mem::replace(&mut self.last_look, now);
         let lasted = now - self.since;
         match stage {
             Stage::Idle => (lasted >= limits.idle).then_some(Over::Idle),
@@ -169,24 +173,23 @@ impl Watched {
         }
     }
 
-    /// Time counts only where it is the peer that is waited for, at this look and the one before.
-    fn look_at_busy(&mut self, pulse: &Pulse, limits: &Limits, passed: Duration) -> Option<Over> {
+    /// Time counts only where it is the peer that is waited for, at this look and the one before. Bytes make
+    /// up for time that has passed, and for none that is to come: the system alone takes megabytes of an
+    /// answer at once, from which a client that reads nothing would live for hours.
+    fn look_at_busy(&mut self, pulse: &Pulse, limits: &Limits, time: Duration) -> Option<Over> {
         let awaits_body = pulse.awaiting_body.get() > 0;
         let sends = pulse.unsent.get() > 0 || pulse.is_write_pending.get();
-        let awaited_body = std::mem::replace(&mut self.was_awaiting_body, awaits_body);
-        let sent = std::mem::replace(&mut self.was_sending, sends);
-        let (read, written) = pulse.began_at.get();
-        if awaited_body && awaits_body {
-            self.waited += passed;
-            let allowed = limits.patience_for(pulse.bytes_read.get() - read);
-            return (self.waited >= allowed).then_some(Over::Body);
-        }
-        if sent && sends {
-            self.waited += passed;
-            let allowed = limits.patience_for(pulse.bytes_written.get() - written);
-            return (self.waited >= allowed).then_some(Over::Answer);
-        }
-        None
+        let awaited_body = mem::replace(&mut self.was_awaiting_body, awaits_body);
+        let sent = mem::replace(&mut self.was_sending, sends);
+        let now = (pulse.bytes_read.get(), pulse.bytes_written.get());
+        let (read, written) = mem::replace(&mut self.passed, now);
+        let (bytes, over) = match (awaited_body && awaits_body, sent && sends) {
+            (true, _) => (now.0 - read, Over::Body),
+            (false, true) => (now.1 - written, Over::Answer),
+            (false, false) => return None,
+        };
+        self.waited = (self.waited + time).saturating_sub(limits.worth(bytes));
+        (self.waited >= limits.patience).then_some(over)
     }
 }
 

@@ -12,7 +12,7 @@ use evy_runtime::block_on;
 use http_body::Body;
 use hyper::body::Incoming;
 
-use crate::connection::{Connection, ConnectionInfo};
+use crate::connection::{Connection, ConnectionInfo, Order};
 use crate::pulse::Count;
 use crate::{HeaderMap, HeaderName, StatusCode, header};
 
@@ -24,7 +24,7 @@ use crate::{HeaderMap, HeaderName, StatusCode, header};
 ///
 /// ```
 /// use std::io::BufRead;
-/// use evy_http::{Request, RequestBody};
+/// use evy_http::Request;
 ///
 /// fn count_lines(request: Request) -> std::io::Result<String> {
 ///     let lines = request.into_body().lines().collect::<Result<Vec<_>, _>>()?;
@@ -232,7 +232,8 @@ impl RequestBody {
     }
 
     /// The fields that came behind it; `None` before it was read to the end, and where there are none.
-    /// Those that may stand in a head alone, such as `content-length` and `host`, are left out.
+    /// Those that may stand in a head alone, such as `host`, are left out;
+    /// one that says where the message ends is an error.
     ///
     /// ```
     /// fn checksum(request: &evy_http::Request) -> Option<&evy_http::HeaderValue> {
@@ -284,7 +285,15 @@ impl RequestBody {
                     self.chunk = chunk;
                 }
                 Err(frame) => {
-                    self.trailers = frame.into_trailers().ok().map(harmless).map(Box::new);
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    if trailers.contains_key(header::CONTENT_LENGTH)
+                        || trailers.contains_key(header::TRANSFER_ENCODING)
+                    {
+                        // Somebody on the way may have gone by them.
+                        self.connection.order(Order::Finish);
+                        return Err(BodyError::Malformed);
+                    }
+                    self.trailers = Some(Box::new(harmless(trailers)));
                 }
             },
         }
@@ -292,17 +301,15 @@ impl RequestBody {
     }
 }
 
-/// Trailers without the fields that say where a message ends or whom it is for: in a head they would count.
-/// RFC 9110, 6.5.1: they must not be here.
+/// Trailers without the fields that say whom a message is for, or how it is to be taken: in a head they
+/// would count. RFC 9110, 6.5.1: they must not be here.
 fn harmless(mut trailers: HeaderMap) -> HeaderMap {
-    const HEADS_ONLY: [HeaderName; 8] = [
+    const HEADS_ONLY: [HeaderName; 6] = [
         header::AUTHORIZATION,
         header::CONNECTION,
-        header::CONTENT_LENGTH,
         header::CONTENT_ENCODING,
         header::HOST,
         header::TRAILER,
-        header::TRANSFER_ENCODING,
         header::UPGRADE,
     ];
     for name in HEADS_ONLY {

@@ -17,7 +17,7 @@ use crate::{Handler, HeaderValue, IntoResponse, Method, Request, Response, Statu
 ///
 /// fn greet(request: Request) -> String {
 ///     let params = request.extensions().get::<PathParams>().expect("the path has one");
-///     format!("hello {}\n", params["name"])
+///     format!("hello {}\n", &params["name"])
 /// }
 ///
 /// let router = Router::new()
@@ -199,7 +199,7 @@ impl fmt::Debug for Router {
 ///
 /// fn show(request: Request) -> String {
 ///     let params = request.extensions().get::<PathParams>().expect("its route has parameters");
-///     format!("this is number {}\n", params["id"])
+///     format!("this is number {}\n", &params["id"])
 /// }
 /// # let _ = show;
 /// ```

@@ -198,8 +198,8 @@ where
     }
 
     /// Sets how long, in all, a client may keep the server waiting for the body of one request or for
-    /// room to send its answer: `time`, and one second more for each `bytes_per_second` that have passed.
-    /// By default 30 s, and 500 bytes. The time that a handler takes does not count.
+    /// room to send its answer: `time`, where each `bytes_per_second` that pass make up for one second of
+    /// waiting before. By default 30 s, and 500 bytes. The time that a handler takes does not count.
     ///
     /// ```
     /// # use evy_http::{Request, Server};

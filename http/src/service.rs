@@ -16,6 +16,7 @@ use crate::connection::{Connection, Order};
 use crate::exchange::{Answer, Answering, Exchange};
 use crate::into_response::has_no_body;
 use crate::limits::{HANDLERS, LONGEST_LINE};
+use crate::look::Length;
 use crate::outgoing::Outgoing;
 use crate::pipe::{CutOff, Pipe};
 use crate::{BodyWriter, HeaderValue, IntoResponse, Method, Response, StatusCode, Version, header};
@@ -48,8 +49,21 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
     }
 }
 
-/// What is wrong with a request that no handler gets to see.
+/// Whether the request says in two ways where it ends.
+fn has_length_and_coding(connection: &Connection, request: &::http::Request<Incoming>) -> bool {
+    if request.version() > Version::HTTP_11 {
+        return false;
+    }
+    let length = http_body::Body::size_hint(request.body()).exact();
+    let length = length.map_or(Length::Chunked, Length::Known);
+    connection.pulse().look.borrow_mut().has_length_and_coding(length)
+}
+
+/// What is wrong with a request that no handler gets to see. To be asked of each, in their order.
 fn refuse(connection: &Connection, request: &::http::Request<Incoming>) -> Option<StatusCode> {
+    if has_length_and_coding(connection, request) {
+        return Some(StatusCode::BAD_REQUEST);
+    }
     if line_length(request) > LONGEST_LINE {
         return Some(StatusCode::URI_TOO_LONG);
     }

@@ -1,6 +1,7 @@
 //! The streams that a server of HTTP can be given.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::time::Duration;
 
 use evy_green_net::adapt::Async;
 #[cfg(feature = "tls")]
@@ -60,6 +61,10 @@ impl From<TlsStream<TcpStream>> for Stream {
     }
 }
 
+/// How many bytes the system may hold that it cannot send yet.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 128 * 1024;
+
 /// A [`Stream`] for futures.
 #[derive(Debug)]
 pub(crate) enum AsyncStream {
@@ -109,6 +114,33 @@ impl AsyncStream {
     #[inline]
     pub(crate) fn bytes_written(&self) -> u64 {
         with_each!(self, stream => stream.bytes_written())
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream.get_ref()),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Some(stream.get_ref().get_ref()),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Has the system forget what it has not sent when this is dropped.
+    pub(crate) fn reset_when_closed(&self) {
+        if let Some(stream) = self.tcp() {
+            // One that was reset already needs it no more.
+            let _ = stream.set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// Has the system take no more than a little of what it cannot send yet. By itself it takes ever more,
+    /// up to 4 MiB, from a peer that hardly reads: a thousand of those exhaust its memory for all
+    /// connections, and each looks as if it took its answer.
+    pub(crate) fn bound_unsent(&self) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(stream) = self.tcp() {
+            let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+        }
     }
 
     /// Whether it is under TLS, and its handshake is to come.

@@ -29,6 +29,7 @@ pub(crate) type OnUpgrade = Box<dyn FnOnce(Upgraded)>;
 ///         }
 ///     })
 /// }
+/// # let _ = shout;
 /// ```
 ///
 /// # Panics

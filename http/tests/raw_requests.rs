@@ -42,7 +42,9 @@ fn fault_19_a_request_that_comes_byte_by_byte_is_the_same_one() {
     let mut wrong = Vec::new();
     // What is left of a body that nobody reads depends on how much has come.
     let cases = cases();
-    let short = cases.iter().filter(|case| case.bytes.len() < 300 && !case.name.contains("reads"));
+    let short = cases.iter().filter(|case| {
+        case.bytes.len() < 300 && !case.name.contains("reads") && !case.name.ends_with("at once")
+    });
     for case in short {
         let after = if case.after == Keeps { Keeps } else { Ends };
         let seen: Vec<_> = case.seen.iter().map(|line| (*line).to_owned()).collect();

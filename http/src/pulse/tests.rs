@@ -48,15 +48,28 @@ fn fault_17_the_time_for_the_next_request_begins_with_the_end_of_an_answer() {
 }
 
 #[test]
-fn fault_17_a_body_has_30_seconds_and_one_more_for_each_500_bytes() {
+fn fault_17_a_body_has_30_seconds_and_one_more_for_each_500_bytes_meanwhile() {
     let (start, pulse) = (Instant::now(), Pulse::default());
     pulse.begin_request();
     let _awaiting = Count::new(&pulse.awaiting_body);
-    let over = watch(&mut Watched::new(start), &pulse, start, 200);
-    assert_eq!(over, Some((31, Over::Body)));
+    let mut watched = Watched::new(start);
+    assert_eq!(watch(&mut watched, &pulse, start, 20), None);
     pulse.bytes_read.set(5000);
-    let over = watch(&mut Watched::new(start), &pulse, start, 200);
-    assert_eq!(over, Some((41, Over::Body)));
+    // Of 19 s, seen from the first look on, 10 are made up for.
+    let over = watch(&mut watched, &pulse, start + SECOND * 20, 200);
+    assert_eq!(over, Some((21, Over::Body)));
+}
+
+#[test]
+fn fault_16_what_the_system_takes_at_once_is_no_time_for_later() {
+    let (start, pulse) = (Instant::now(), Pulse::default());
+    pulse.begin_request();
+    let mut watched = Watched::new(start);
+    assert_eq!(watch(&mut watched, &pulse, start, 2), None);
+    pulse.bytes_written.set(4 << 20);
+    pulse.is_write_pending.set(true);
+    let over = watch(&mut watched, &pulse, start + SECOND * 2, 200);
+    assert_eq!(over, Some((31, Over::Answer)));
 }
 
 #[test]
