@@ -112,8 +112,10 @@ fn value(text: &str) -> HeaderValue {
 
 /// Has the handler proceed, and closes the WebSocket behind it.
 fn run(socket: WebSocket, proceed: impl FnOnce(WebSocket) -> io::Result<()>) {
-    let session = socket.session().clone();
-    match catch_unwind(AssertUnwindSafe(|| proceed(socket))) {
+    let session = socket.session();
+    // The handle that is kept has the handler's end decide, not that of its own handle.
+    let handle = socket.clone();
+    match catch_unwind(AssertUnwindSafe(|| proceed(handle))) {
         // It was waited for: an error is the client's.
         Ok(Ok(())) => _ = session.close(CloseCode::NORMAL, ""),
         // So is this one, if the end came first.
