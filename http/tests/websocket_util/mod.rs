@@ -220,7 +220,7 @@ pub(crate) fn settle() {
 /// Makes room for little, so that senders come to wait soon.
 pub(crate) fn shrink(socket: &WebSocket) {
     match socket.get_ref() {
-        Stream::Tcp(stream) => stream.set_send_buffer_size(4096).unwrap(),
+        Stream::Tcp(stream) => stream.set_send_buffer_size(64 << 10).unwrap(),
         other => panic!("{other:?} has no such option"),
     }
 }
