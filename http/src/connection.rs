@@ -224,7 +224,7 @@ impl Connection {
         let parts = http.into_parts();
         let mut io = parts.io;
         match (end, self.upgrade.take()) {
-            (Ok(Ok(())), Some(upgrade)) => go_on(io, parts.read_buf, upgrade),
+            (Ok(Ok(())), Some(upgrade)) => go_on(&self.core, io, parts.read_buf, upgrade),
             (Ok(result), _) => {
                 let is_unclean = result.is_err() || self.pulse.is_unclean.get();
                 self.close(&mut io, is_unclean).await;
@@ -340,10 +340,11 @@ async fn tell_timeout(io: &mut Io) {
     .await;
 }
 
-fn go_on(io: Io, read_buf: Bytes, upgrade: OnUpgrade) {
+fn go_on(core: &Rc<Core>, io: Io, read_buf: Bytes, upgrade: OnUpgrade) {
     let (stream, ahead) = io.into_parts();
     debug_assert!(ahead.is_empty(), "hyper has read it");
-    spawn_n(move || upgrade(Upgraded::new(stream, read_buf)));
+    let core = Rc::clone(core);
+    spawn_n(move || upgrade(Upgraded::new(core, stream, read_buf)));
 }
 
 impl fmt::Debug for Connection {

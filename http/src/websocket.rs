@@ -67,7 +67,8 @@ use crate::{Request, Response};
 /// another version than 13, `426 Upgrade Required`.
 ///
 /// An error of `proceed` is reported on standard error, and the client told 1011, if it is not one of the
-/// WebSocket itself. A panic tells it 1011, too; a kill, 1001.
+/// WebSocket itself. A panic tells it 1011, too; a kill, 1001. When the server stops it closes its
+/// WebSockets, with 1001.
 ///
 /// Any web page may have its visitor's browser ask for a WebSocket, with the visitor's cookies. A server that
 /// trusts these looks at the request's `Origin` first.

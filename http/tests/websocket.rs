@@ -409,6 +409,27 @@ fn a_handler_that_ends_tells_why() {
 }
 
 #[test]
+fn a_server_that_stops_closes_its_websockets() {
+    let ended = Rc::new(Cell::new(0));
+    let count = Rc::clone(&ended);
+    let server = serve(Options::new(), move |socket| {
+        echo(socket)?;
+        count.set(count.get() + 1);
+        Ok(())
+    });
+    let url = format!("ws://{}/", server.local_addr());
+    let sockets: Vec<_> = (0..10).map(|_| websocket::connect(&url).unwrap()).collect();
+    let clients: Vec<_> =
+        sockets.iter().cloned().map(|socket| spawn(move || socket.messages().count())).collect();
+    sockets[0].send("hello").unwrap();
+    let stopped = server.stop(LONG);
+    assert_eq!((stopped.killed, ended.get()), (0, 10));
+    let received: usize = join_all(clients).into_iter().map(Result::unwrap).sum();
+    assert_eq!(received, 1);
+    assert!(sockets.iter().all(|socket| socket.closed().unwrap().code == CloseCode::GOING_AWAY));
+}
+
+#[test]
 fn the_last_handle_that_is_dropped_says_that_it_goes() {
     let (socket, mut peer) = connected(Options::new());
     let clone = socket.clone();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use evy_runtime::{Killed, resume_unwind};
 use tungstenite::handshake::derive_accept_key;
@@ -28,8 +29,16 @@ pub(super) fn accept(
     let protocol = choose(&options.protocols, request.headers());
     let (options, chosen) = (options.clone(), protocol.clone());
     let mut response = upgrade("websocket", move |connection| {
+        let core = Rc::clone(connection.core());
         let (stream, ahead) = connection.into_parts();
-        run(WebSocket::new(stream, ahead, Role::Server, chosen, &options), proceed);
+        let socket = WebSocket::new(stream, ahead, Role::Server, chosen, &options);
+        let session = Rc::downgrade(socket.session());
+        let _listed = core.at_stop(move || {
+            if let Some(session) = session.upgrade() {
+                session.close_in_background(CloseCode::GOING_AWAY);
+            }
+        });
+        run(socket, proceed);
     });
     let headers = response.headers_mut();
     let accept = derive_accept_key(key.as_bytes());
