@@ -2,7 +2,6 @@
 //! of two real browsers.
 #![cfg(all(feature = "websocket", feature = "patched"))]
 
-#[allow(dead_code, reason = "other tests use the rest of it")]
 mod upstream;
 
 use std::fs;

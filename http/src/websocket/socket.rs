@@ -90,7 +90,6 @@ impl WebSocket {
     /// wait: the next call goes on where this one was.
     ///
     /// ```
-    /// use std::time::Duration;
     /// use evy_http::websocket::WebSocket;
     ///
     /// fn print(socket: &WebSocket) -> std::io::Result<()> {

@@ -23,9 +23,11 @@ impl Target {
             io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {text}"))
         };
         let uri: Uri = url.parse().map_err(|error| invalid(&error))?;
-        let (is_secure, usual_port) = match uri.scheme_str() {
-            Some("ws") => (false, 80),
-            Some("wss") => (true, 443),
+        let is_scheme =
+            |name| uri.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case(name));
+        let (is_secure, usual_port) = match (is_scheme("ws"), is_scheme("wss")) {
+            (true, _) => (false, 80),
+            (_, true) => (true, 443),
             _ => return Err(invalid(&"a WebSocket's URL begins with ws:// or wss://")),
         };
         // RFC 6455, 3; and what browsers refuse.
