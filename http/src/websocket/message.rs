@@ -1,7 +1,8 @@
 //! What is sent and received.
 
 use bytes::Bytes;
-use tungstenite::Message as Frames;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::Text;
 
@@ -108,11 +109,12 @@ impl Message {
         self.as_bytes().is_empty()
     }
 
-    pub(super) fn into_frames(self) -> Frames {
-        match self {
-            Self::Text(text) => Frames::Text(text.into_inner()),
-            Self::Binary(bytes) => Frames::Binary(bytes),
-        }
+    pub(super) fn into_frame(self) -> Frame {
+        let kind = match self {
+            Self::Text(_) => Data::Text,
+            Self::Binary(_) => Data::Binary,
+        };
+        Frame::message(self.into_bytes(), OpCode::Data(kind), true)
     }
 }
 

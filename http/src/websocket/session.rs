@@ -40,8 +40,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use evy_runtime::{Reason, WaitList, spawn_eager, timeout};
 use evy_sync::Mutex;
+use tungstenite::error::ProtocolError;
+use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
-use tungstenite::{Error, Message as Frames, error::ProtocolError};
+use tungstenite::{Error, Message as Frames};
 
 use super::end::{End, is_closed};
 use super::wire::Wire;
@@ -55,7 +57,10 @@ const SHORT_READ: usize = 1024;
 const LONG_READ: usize = 16 * 1024;
 
 /// Bytes that tungstenite keeps ready for what is read.
-const READ_BUFFER: usize = 4096;
+const READ_BUFFER: usize = 2048;
+
+/// The longest message that may lie in a buffer that is used again.
+const LONGEST_KEPT: usize = 16 * 1024;
 
 /// The most bytes of pongs that lie ready to be sent.
 const MOST_ANSWERS: usize = 64 * 1024;
@@ -65,7 +70,6 @@ const LINGER: Duration = Duration::from_secs(2);
 
 pub(super) struct Session {
     stream: Stream,
-    is_server: bool,
     close_timeout: Duration,
     /// Borrowed between two parks only.
     state: RefCell<State>,
@@ -83,6 +87,7 @@ pub(super) struct Session {
 }
 
 struct State {
+    role: Role,
     protocol: WebSocketContext,
     wire: Wire,
     /// How much of what was queued is sent.
@@ -104,6 +109,32 @@ struct State {
 }
 
 impl State {
+    /// The next of what has come.
+    fn read(&mut self) -> Result<Frames, Error> {
+        let Self { protocol, wire, .. } = self;
+        let read = wire.count_answers(|wire| protocol.read(wire));
+        let is_long = |message: &Frames| message.len() > LONGEST_KEPT;
+        if read.as_ref().is_ok_and(is_long) && protocol.can_write() {
+            // tungstenite would keep a buffer that is as long as the longest frame. It knows nothing else
+            // between two messages: another one in its place goes on with the next.
+            *protocol = WebSocketContext::new(self.role, Some(*protocol.get_config()));
+        }
+        read
+    }
+
+    fn can_send(&self) -> bool {
+        self.end.is_none() && self.cut.is_none() && self.protocol.can_write()
+    }
+
+    /// Puts a frame behind those that are to go. Not by tungstenite, which would keep a buffer that is as
+    /// long as the longest of them.
+    fn put(&mut self, mut frame: Frame) {
+        if self.role == Role::Client {
+            frame.header_mut().mask = Some(rand::random());
+        }
+        frame.format(&mut self.wire).expect("memory takes everything");
+    }
+
     /// Why nothing can be sent.
     fn refusal(&self) -> io::Error {
         self.end.as_ref().or(self.cut.as_ref()).map_or_else(is_closed, End::refusal)
@@ -131,6 +162,7 @@ impl Session {
         let mut wire = Wire::default();
         wire.feed(&ahead);
         let state = State {
+            role,
             protocol,
             wire,
             sent: 0,
@@ -145,7 +177,6 @@ impl Session {
         };
         Rc::new(Self {
             stream,
-            is_server: role == Role::Server,
             close_timeout: options.close_timeout,
             state: RefCell::new(state),
             receiving: Mutex::new(()),
@@ -200,11 +231,12 @@ impl Session {
 
     fn step(&self) -> Step {
         let mut state = self.state.borrow_mut();
-        let State { protocol, wire, is_closing, end, closed, .. } = &mut *state;
-        if let Some(end) = end {
+        if let Some(end) = &state.end {
             return Step::End(end.clone());
         }
-        match wire.count_answers(|wire| protocol.read(wire)) {
+        let read = state.read();
+        let State { protocol, wire, is_closing, closed, .. } = &mut *state;
+        match read {
             // As in browsers: after our farewell nobody is interested any more.
             Ok(Frames::Text(_) | Frames::Binary(_)) if *is_closing => Step::Other,
             Ok(Frames::Text(text)) => Step::Message(Message::Text(super::Text::new(text))),
@@ -272,11 +304,11 @@ impl Session {
     }
 
     /// Sends a message, or a ping, and waits until the socket has all of it.
-    pub(super) fn send(self: &Rc<Self>, message: Frames) -> io::Result<()> {
+    pub(super) fn send(self: &Rc<Self>, frame: Frame) -> io::Result<()> {
         let _turn = self.sending.lock();
         // Somebody else's who has not waited for its end.
         self.wait_while(|state| state.sent < state.last_message);
-        let end = self.queue(message)?;
+        let end = self.queue(frame)?;
         self.start_writer();
         self.wait_while(|state| state.sent < end);
         let state = self.state.borrow();
@@ -284,15 +316,14 @@ impl Session {
     }
 
     /// Puts a message behind the frames that are to go, and returns where it ends.
-    fn queue(&self, message: Frames) -> io::Result<u64> {
+    fn queue(&self, frame: Frame) -> io::Result<u64> {
         let mut state = self.state.borrow_mut();
-        if state.end.is_some() || state.cut.is_some() {
+        if !state.can_send() {
             return Err(state.refusal());
         }
-        let State { protocol, wire, last_message, .. } = &mut *state;
-        protocol.write(wire, message).map_err(|_| is_closed())?;
-        *last_message = wire.queued();
-        Ok(*last_message)
+        state.put(frame);
+        state.last_message = state.wire.queued();
+        Ok(state.last_message)
     }
 
     /// Waits while it is as `is_so` says, and something can be sent.
@@ -405,11 +436,14 @@ impl Session {
         let hang_up = HangUp(self);
         let session = &hang_up.0;
         session.start_writer();
-        let violated = matches!(session.state.borrow().end, Some(End::Violated(_)));
+        // RFC 6455, 7.1.1: the server closes first.
+        let is_first = {
+            let state = session.state.borrow();
+            state.role == Role::Server || matches!(state.end, Some(End::Violated(_)))
+        };
         let _ = timeout(session.close_timeout, || session.wait_while(|state| state.is_writing));
         let _ = timeout(LINGER, || {
-            // RFC 6455, 7.1.1: the server closes first.
-            if session.is_server || violated {
+            if is_first {
                 finish(&session.stream);
             }
             let mut buffer = [0; SHORT_READ];
@@ -430,12 +464,11 @@ impl Session {
     /// Sends a ping, unless there is still something to be sent; `false` after a farewell.
     pub(super) fn ping(self: &Rc<Self>) -> bool {
         let mut state = self.state.borrow_mut();
-        if state.is_closing || state.end.is_some() || state.cut.is_some() {
+        if !state.can_send() {
             return false;
         }
-        let State { protocol, wire, .. } = &mut *state;
-        if !wire.has_outgoing() && protocol.write(wire, Frames::Ping(Bytes::new())).is_err() {
-            return false;
+        if !state.wire.has_outgoing() {
+            state.put(Frame::ping(Bytes::new()));
         }
         drop(state);
         self.start_writer();

@@ -5,8 +5,8 @@ use std::io;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use tungstenite::Message as Frames;
 use tungstenite::protocol::Role;
+use tungstenite::protocol::frame::Frame;
 
 use super::session::Session;
 use super::{CloseCode, Closed, Message, Messages, Options, pinger};
@@ -159,7 +159,7 @@ impl WebSocket {
     ///
     /// While others send, and while the socket has no room.
     pub fn send(&self, message: impl Into<Message>) -> io::Result<()> {
-        self.session().send(message.into().into_frames())
+        self.session().send(message.into().into_frame())
     }
 
     /// Sends a ping: a sign of life for whoever is on the way. [`Options::ping_interval`] has it done, and
@@ -185,7 +185,7 @@ impl WebSocket {
             let text = format!("a ping has {LONGEST_CONTROL} bytes at most");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        self.session().send(Frames::Ping(Bytes::copy_from_slice(payload)))
+        self.session().send(Frame::ping(Bytes::copy_from_slice(payload)))
     }
 
     /// Closes the WebSocket: says farewell, waits until the peer has done so, too, for at most

@@ -55,10 +55,6 @@ impl Text {
     pub(crate) fn new(text: Utf8Bytes) -> Self {
         Self(text)
     }
-
-    pub(crate) fn into_inner(self) -> Utf8Bytes {
-        self.0
-    }
 }
 
 impl Deref for Text {

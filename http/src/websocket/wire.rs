@@ -1,7 +1,9 @@
 //! The stream that tungstenite sees: memory, so that it never waits.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Cursor, Read, Write};
 use std::mem;
+
+use tungstenite::protocol::frame::FrameHeader;
 
 /// The most that an idle WebSocket keeps of a buffer.
 const KEPT: usize = 4096;
@@ -13,6 +15,8 @@ pub(super) struct Wire {
     incoming: Vec<u8>,
     /// How much of it was looked at.
     position: usize,
+    /// How much of a frame of which the head was looked at is still to be.
+    left: u64,
     /// The peer's side has ended: nothing comes any more.
     pub(super) has_ended: bool,
     /// Whole frames.
@@ -25,14 +29,22 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn feed(&mut self, bytes: &[u8]) {
-        debug_assert_eq!(
-            self.position,
-            self.incoming.len(),
-            "all is looked at before more is read"
-        );
-        self.position = 0;
-        self.incoming.clear();
+        if self.position > 0 {
+            self.incoming.drain(..self.position);
+            self.position = 0;
+        }
         self.incoming.extend_from_slice(bytes);
+    }
+
+    /// The length of the frame that begins with what comes next; 0 if that is not known yet.
+    fn next_frame(&self) -> u64 {
+        let mut head = Cursor::new(&self.incoming[self.position..]);
+        match FrameHeader::parse(&mut head) {
+            Ok(Some((_, length))) => length.saturating_add(head.position()),
+            Ok(None) => 0,
+            // Let tungstenite say what is wrong with it.
+            Err(_) => u64::MAX,
+        }
     }
 
     pub(super) fn queued(&self) -> u64 {
@@ -71,16 +83,24 @@ impl Wire {
 }
 
 impl Read for Wire {
+    /// Never gives bytes of more than one frame, nor half the head of one: once tungstenite has made a
+    /// message of frames, it holds no bytes of the next.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            self.left = self.next_frame();
+        }
         let ready = &self.incoming[self.position..];
-        if ready.is_empty() {
+        let count = ready.len().min(buffer.len()).min(self.left.try_into().unwrap_or(usize::MAX));
+        if count == 0 {
             return if self.has_ended { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
         }
-        let count = ready.len().min(buffer.len());
         buffer[..count].copy_from_slice(&ready[..count]);
+        self.left -= count as u64;
         self.position += count;
-        if self.position == self.incoming.len() && self.incoming.capacity() > KEPT {
-            (self.incoming, self.position) = (Vec::new(), 0);
+        if self.position == self.incoming.len() {
+            self.position = 0;
+            self.incoming.clear();
+            self.incoming.shrink_to(KEPT);
         }
         Ok(count)
     }
