@@ -2,7 +2,7 @@
 
 mod websocket_util;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -258,6 +258,32 @@ fn fault_43_a_peer_is_not_given_up_while_nobody_listens_to_it() {
     assert_eq!(socket.recv().unwrap(), Some("still there".into()));
 }
 
+/// The ping is behind a long message.
+#[test]
+fn fault_43_a_peer_that_is_slow_to_take_a_message_is_not_given_up() {
+    let time = Duration::from_millis(20);
+    let options = Options::new().ping_interval(Some(time)).pong_timeout(time);
+    let (socket, mut peer) = connected(options);
+    let receiver = spawn({
+        let socket = socket.clone();
+        move || socket.recv()
+    });
+    let sending = start_to_send(&socket);
+    let begin = Instant::now();
+    let mut left = frame(TEXT, true, &[0; MUCH]).len();
+    let mut piece = vec![0; MUCH / 100];
+    while left > 0 {
+        let count = left.min(piece.len());
+        io::Read::read_exact(&mut peer.stream, &mut piece[..count]).unwrap();
+        left -= count;
+        sleep(Duration::from_millis(2));
+    }
+    assert!(begin.elapsed() > 4 * time);
+    sending.wait().unwrap().unwrap();
+    peer.send(TEXT, b"there");
+    assert_eq!(receiver.wait().unwrap().unwrap(), Some("there".into()));
+}
+
 /// A frame of which a part is on its way is sent to its end, whatever becomes of its sender.
 #[test]
 fn fault_43_a_sender_that_is_cut_short_leaves_no_half_a_frame() {
@@ -466,4 +492,31 @@ fn fault_43_the_ends_of_many_leave_nothing_behind() {
         assert!(begin.elapsed() < LONG, "{} descriptors", descriptors());
         sleep(Duration::from_millis(5));
     }
+}
+
+/// The hub of an OS thread may have ended before, with all that could say farewell.
+#[test]
+fn fault_28_a_websocket_in_a_thread_local_is_dropped_with_its_os_thread() {
+    thread_local! {
+        static EARLY: RefCell<Option<WebSocket>> = const { RefCell::new(None) };
+        static LATE: RefCell<Option<WebSocket>> = const { RefCell::new(None) };
+    }
+    let listener = evy_green_net::listen("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let os_thread = std::thread::spawn(move || {
+        EARLY.set(None);
+        EARLY.set(Some(options().connect(&url).unwrap()));
+        LATE.set(Some(options().connect(&url).unwrap()));
+    });
+    for _ in 0..2 {
+        let mut peer = Raw { stream: listener.accept().unwrap().0, is_client: false };
+        let key = peer.read_key();
+        peer.answer(&key, "");
+        spawn_n(move || {
+            peer.stream.set_read_timeout(Some(LONG)).unwrap();
+            let mut bytes = Vec::new();
+            io::Read::read_to_end(&mut peer.stream, &mut bytes).unwrap();
+        });
+    }
+    evy_runtime::unblock(move || os_thread.join()).unwrap();
 }

@@ -140,8 +140,9 @@ impl Options {
         self
     }
 
-    /// Sets how long after a ping the peer may be silent, by default 20 s. Whatever comes from it counts as
-    /// an answer, and only while somebody receives is there anything to be heard.
+    /// Sets how long after a ping the peer may be silent, by default 20 s; then [`WebSocket::recv`] gives
+    /// `TimedOut`. Whatever comes from it counts as an answer, and so does that it takes a long message
+    /// which is before the ping. Only while somebody receives is there anything to be heard.
     ///
     /// ```
     /// use std::time::Duration;

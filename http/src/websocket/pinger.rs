@@ -21,13 +21,9 @@ pub(super) fn start(session: &Rc<Session>, interval: Duration, patience: Duratio
 async fn ping(session: &Weak<Session>, interval: Duration, patience: Duration) -> Option<()> {
     loop {
         wait(session, interval).await?;
-        let heard = {
-            let session = session.upgrade()?;
-            let heard = session.heard();
-            session.ping().then_some(heard)?
-        };
+        let ping = session.upgrade()?.ping()?;
         wait(session, patience).await?;
-        session.upgrade()?.end_if_silent(heard, patience);
+        session.upgrade()?.end_if_silent(&ping, patience);
     }
 }
 

@@ -38,7 +38,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
-use evy_runtime::{Reason, WaitList, spawn_eager, timeout};
+use evy_runtime::{Builder, Reason, WaitList, spawn_eager, timeout};
 use evy_sync::Mutex;
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::Frame;
@@ -82,8 +82,9 @@ pub(super) struct Session {
     reads_are_long: Cell<bool>,
     /// Somebody waits for bytes: there are none then that have come and are not read.
     is_listening: Cell<bool>,
-    /// How many bytes have come.
+    /// How many bytes have come, and how many the socket has taken.
     heard: Cell<u64>,
+    taken: Cell<u64>,
 }
 
 struct State {
@@ -185,6 +186,7 @@ impl Session {
             reads_are_long: Cell::new(false),
             is_listening: Cell::new(false),
             heard: Cell::new(0),
+            taken: Cell::new(0),
         })
     }
 
@@ -394,10 +396,15 @@ impl Session {
 
     /// [`close`](Self::close) for who does not wait.
     pub(super) fn close_in_background(self: &Rc<Self>, code: CloseCode) {
-        if !self.is_over() {
-            let session = Rc::clone(self);
-            let _ = spawn_eager(move || session.close(code, ""));
+        if self.is_over() {
+            return;
         }
+        // The OS thread may be about to end, its hub before it: that cannot be asked in another way.
+        if Builder::new().spawn(|| ()).is_err() {
+            return self.hang_up();
+        }
+        let session = Rc::clone(self);
+        let _ = spawn_eager(move || session.close(code, ""));
     }
 
     /// Notes how it has ended, if it has not yet, and sees to the rest.
@@ -461,27 +468,26 @@ impl Session {
 
 /// For the one that sends pings.
 impl Session {
-    /// Sends a ping, unless there is still something to be sent; `false` after a farewell.
-    pub(super) fn ping(self: &Rc<Self>) -> bool {
+    /// Sends a ping, unless there is still something to be sent; `None` after a farewell.
+    pub(super) fn ping(self: &Rc<Self>) -> Option<Ping> {
         let mut state = self.state.borrow_mut();
         if !state.can_send() {
-            return false;
+            return None;
         }
         if !state.wire.has_outgoing() {
             state.put(Frame::ping(Bytes::new()));
         }
+        let end = state.wire.queued();
         drop(state);
         self.start_writer();
-        true
+        Some(Ping { end, heard: self.heard.get(), taken: self.taken.get() })
     }
 
-    pub(super) fn heard(&self) -> u64 {
-        self.heard.get()
-    }
-
-    /// Ends it if nothing has come since `heard`. While nobody waits for what comes, nobody knows.
-    pub(super) fn end_if_silent(self: &Rc<Self>, heard: u64, time: Duration) {
-        if self.is_listening.get() && self.heard.get() == heard {
+    /// Ends it if nothing has come since that ping. While nobody waits for what comes, nobody knows; and
+    /// where a long message is before the ping, the peer lives if it has taken some of that.
+    pub(super) fn end_if_silent(self: &Rc<Self>, ping: &Ping, time: Duration) {
+        let is_under_way = self.state.borrow().sent < ping.end && self.taken.get() > ping.taken;
+        if self.is_listening.get() && self.heard.get() == ping.heard && !is_under_way {
             self.end(End::Silent("a ping", time));
         }
     }
@@ -499,6 +505,14 @@ impl Session {
     }
 }
 
+/// How it was when a ping was sent.
+pub(super) struct Ping {
+    /// Where it ends, in what was queued.
+    end: u64,
+    heard: u64,
+    taken: u64,
+}
+
 /// The green thread that sends.
 struct Writer {
     session: Rc<Session>,
@@ -508,9 +522,7 @@ struct Writer {
 impl Writer {
     fn write(mut self) {
         while let Some(batch) = self.next_batch() {
-            let mut stream = &self.session.stream;
-            let result = stream.write_all(&batch).and_then(|()| stream.flush());
-            if let Err(error) = result {
+            if let Err(error) = self.send(&batch) {
                 return self.give_up(&error);
             }
             self.note_sent(batch);
@@ -527,6 +539,23 @@ impl Writer {
             return None;
         }
         Some(state.wire.take_outgoing(Vec::new()))
+    }
+
+    fn send(&self, batch: &[u8]) -> io::Result<()> {
+        let mut stream = &self.session.stream;
+        let mut rest = batch;
+        while !rest.is_empty() {
+            match stream.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    rest = &rest[count..];
+                    self.session.taken.set(self.session.taken.get() + count as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        stream.flush()
     }
 
     /// Where the peer has gone, what it has sent before can be received, and then its end.
