@@ -486,7 +486,7 @@ fn a_receiver_that_is_cut_short_loses_nothing() {
 #[test]
 fn a_peer_is_pinged_and_whatever_comes_from_it_is_a_sign_of_life() {
     let time = Duration::from_millis(10);
-    let options = Options::new().ping_interval(Some(time)).pong_timeout(2 * time);
+    let options = Options::new().ping_interval(Some(time)).pong_timeout(10 * time);
     let (_server, socket, mut peer) = accepted(options);
     let last = Rc::new(Cell::new(false));
     let receiver = spawn({
