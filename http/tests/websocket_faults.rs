@@ -162,6 +162,41 @@ fn fault_43_a_peer_that_does_not_answer_a_close_is_cut_off_in_time() {
     }
 }
 
+/// Receivers do not wait for ever for an answer for which nobody else waits any more.
+#[test]
+fn fault_43_a_close_that_is_cut_short_goes_on_in_the_background() {
+    for is_killed in [true, false] {
+        for answers in [true, false] {
+            let (_server, socket, mut peer) = accepted(options().close_timeout(SHORT));
+            let receiver = spawn({
+                let socket = socket.clone();
+                move || socket.recv()
+            });
+            settle();
+            if is_killed {
+                let closer = spawn({
+                    let socket = socket.clone();
+                    move || socket.close(CloseCode::NORMAL, "")
+                });
+                yield_now();
+                closer.kill();
+            } else {
+                let close = || socket.close(CloseCode::NORMAL, "");
+                assert!(timeout(Duration::from_millis(1), close).is_err());
+            }
+            assert_eq!(peer.read_close(), 1000);
+            if answers {
+                peer.send_close(1000, "");
+            }
+            match timeout(LONG, || receiver.wait()).unwrap().unwrap() {
+                Ok(message) => assert!(answers && message.is_none()),
+                Err(error) => assert!(!answers && error.kind() == ErrorKind::TimedOut, "{error}"),
+            }
+            peer.read_end();
+        }
+    }
+}
+
 #[test]
 fn fault_43_a_peer_that_does_not_read_is_cut_off_in_time() {
     let (_server, socket, _peer) = accepted(options().close_timeout(SHORT));
@@ -256,6 +291,20 @@ fn fault_43_a_peer_is_not_given_up_while_nobody_listens_to_it() {
     }
     peer.send(TEXT, b"still there");
     assert_eq!(socket.recv().unwrap(), Some("still there".into()));
+}
+
+/// The answers to its own pings are what it does not take.
+#[test]
+fn fault_43_a_peer_that_only_sends_pings_is_given_up_in_time() {
+    let options = Options::new().ping_interval(Some(SHORT)).pong_timeout(SHORT);
+    let (socket, mut peer) = connected(options);
+    let receiver = spawn(move || socket.recv());
+    let ping = frame(PING, false, &[0; 125]);
+    // Until the connection is closed.
+    peer.stream.set_write_timeout(Some(LONG)).unwrap();
+    while peer.stream.write_all(&ping).is_ok() {}
+    let received = timeout(LONG, || receiver.wait()).unwrap().unwrap();
+    assert_eq!(received.unwrap_err().kind(), ErrorKind::TimedOut);
 }
 
 /// The ping is behind a long message.

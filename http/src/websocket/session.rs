@@ -32,6 +32,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::task::Waker;
@@ -80,7 +81,8 @@ pub(super) struct Session {
     progress: WaitList,
     /// The last read filled its buffer.
     reads_are_long: Cell<bool>,
-    /// Somebody waits for bytes: there are none then that have come and are not read.
+    /// Somebody waits for bytes, of which there are none then that have come and are not read; or for room
+    /// to answer those that have.
     is_listening: Cell<bool>,
     /// How many bytes have come, and how many the socket has taken.
     heard: Cell<u64>,
@@ -211,7 +213,7 @@ impl Session {
     pub(super) fn receive(self: &Rc<Self>) -> io::Result<Option<Message>> {
         let _turn = self.receiving.lock();
         loop {
-            self.wait_while(|state| state.wire.answers() > MOST_ANSWERS);
+            self.wait_for_room();
             match self.step() {
                 Step::Message(message) => {
                     self.start_writer();
@@ -228,6 +230,14 @@ impl Session {
                     return result;
                 }
             }
+        }
+    }
+
+    /// Waits while there are too many pongs that the peer does not take.
+    fn wait_for_room(&self) {
+        if self.state.borrow().wire.answers() > MOST_ANSWERS {
+            let _listening = Listening::new(&self.is_listening);
+            self.wait_while(|state| state.wire.answers() > MOST_ANSWERS);
         }
     }
 
@@ -357,18 +367,35 @@ impl Session {
 
     /// Says farewell and waits for the peer's, for a while.
     pub(super) fn close(self: &Rc<Self>, code: CloseCode, reason: &str) -> io::Result<()> {
-        {
-            let mut state = self.state.borrow_mut();
-            if state.end.is_some() {
-                return Ok(());
-            }
-            let State { protocol, wire, is_closing, .. } = &mut *state;
-            if !*is_closing {
-                *is_closing = true;
-                protocol.close(wire, Some(farewell(code, reason))).map_err(io::Error::other)?;
+        /// If whoever closes it is cut short, somebody else waits for the end, for the sake of receivers.
+        struct Closing<'a>(&'a Rc<Session>, CloseCode);
+
+        impl Drop for Closing<'_> {
+            fn drop(&mut self) {
+                self.0.close_in_background(self.1);
             }
         }
+
+        if self.is_over() {
+            return Ok(());
+        }
+        let closing = Closing(self, code);
+        self.say_farewell(code, reason);
+        closing.0.wait_for_the_end()
+    }
+
+    fn say_farewell(self: &Rc<Self>, code: CloseCode, reason: &str) {
+        let mut state = self.state.borrow_mut();
+        let State { protocol, wire, is_closing, .. } = &mut *state;
+        if !mem::replace(is_closing, true) {
+            // Behind the peer's it says nothing more.
+            let _ = protocol.close(wire, Some(farewell(code, reason)));
+        }
+        drop(state);
         self.start_writer();
+    }
+
+    fn wait_for_the_end(self: &Rc<Self>) -> io::Result<()> {
         let limit = if self.is_cut() { self.close_timeout.min(LINGER) } else { self.close_timeout };
         match timeout(limit, || self.receive_the_end()) {
             Ok(result) => result,
@@ -403,8 +430,12 @@ impl Session {
         if Builder::new().spawn(|| ()).is_err() {
             return self.hang_up();
         }
-        let session = Rc::clone(self);
-        let _ = spawn_eager(move || session.close(code, ""));
+        let closing = InBackground(Rc::clone(self));
+        let _ = spawn_eager(move || {
+            let session = &closing.0;
+            session.say_farewell(code, "");
+            let _ = session.wait_for_the_end();
+        });
     }
 
     /// Notes how it has ended, if it has not yet, and sees to the rest.
@@ -431,15 +462,6 @@ impl Session {
     /// Sends what is to go, and closes the connection once that had time to arrive: to close a socket
     /// with unread data would reset it, and the peer would lose what it has not read yet.
     fn wind_up(self: Rc<Self>) {
-        /// Closes it in any case.
-        struct HangUp(Rc<Session>);
-
-        impl Drop for HangUp {
-            fn drop(&mut self) {
-                self.0.hang_up();
-            }
-        }
-
         let hang_up = HangUp(self);
         let session = &hang_up.0;
         session.start_writer();
@@ -589,6 +611,26 @@ impl Drop for Writer {
             self.session.hang_up();
         }
         self.session.progress.wake_all();
+    }
+}
+
+/// Closes the connection, however it comes to that.
+struct HangUp(Rc<Session>);
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        self.0.hang_up();
+    }
+}
+
+/// Waits for the end in the background; closes the connection where that is cut short.
+struct InBackground(Rc<Session>);
+
+impl Drop for InBackground {
+    fn drop(&mut self) {
+        if !self.0.is_over() {
+            self.0.hang_up();
+        }
     }
 }
 
