@@ -5,7 +5,7 @@ CARGO ?= cargo
 ADDR ?= 127.0.0.1:6000
 
 # All but `tracing`, under which every park takes its slow path: that one is tested by itself.
-FEATURES := evy/futures,evy/http,evy/hyper,evy/patched,evy/tls,evy/tokio
+FEATURES := evy/futures,evy/http,evy/hyper,evy/patched,evy/tls,evy/tokio,evy/websocket
 
 .PHONY: help test test-release acceptance check fmt fix lint layers doc bench bench-peers run dev asan valgrind loom audit spell
 

@@ -96,6 +96,9 @@ pub mod http {
         RunningServer, Server, StatusCode, Stream, Upgraded, Uri, Version, header, http, serve,
         upgrade,
     };
+
+    #[cfg(feature = "websocket")]
+    pub use evy_http::websocket;
 }
 
 /// Adapters for crates that others wrote: the same in all respects, but that they use green sockets.

@@ -261,7 +261,7 @@ impl Connection {
         let (stream, ahead) = io.into_parts();
         debug_assert!(ahead.is_empty(), "hyper has read it");
         stream.finish_itself(false);
-        let upgraded = Upgraded::new(stream, read_buf);
+        let upgraded = Upgraded::new(Rc::clone(&self.core), stream, read_buf);
         self.core.spawn_handler(move || upgrade(upgraded));
     }
 

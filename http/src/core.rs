@@ -28,6 +28,8 @@ pub(crate) struct Core {
     pub(crate) arrivals: WaitList,
     /// Green threads of handlers that have parked.
     handlers: RefCell<Slots<GreenThreadId>>,
+    /// Of connections that go on in another protocol: what is to be done when the server stops.
+    farewells: RefCell<Slots<Rc<dyn Fn()>>>,
     is_stopping: Cell<bool>,
 }
 
@@ -53,6 +55,7 @@ impl Core {
             connections: RefCell::default(),
             arrivals: WaitList::new(),
             handlers: RefCell::default(),
+            farewells: RefCell::default(),
             is_stopping: Cell::new(false),
         }
     }
@@ -105,7 +108,10 @@ impl Core {
     /// Connections end with the answers that are under way; idle ones at once. One that has not sent its
     /// first request yet, or half of one, may send the rest if `is_patient`.
     pub(crate) fn finish_connections(&self, is_patient: bool) {
-        self.is_stopping.set(true);
+        if !self.is_stopping.replace(true) {
+            let farewells: Vec<_> = self.farewells.borrow().iter().cloned().collect();
+            farewells.into_iter().for_each(|farewell| farewell());
+        }
         let connections: Vec<_> = self.connections.borrow().iter().cloned().collect();
         for connection in connections {
             match is_patient {
@@ -114,6 +120,26 @@ impl Core {
                 false => connection.finish(),
             }
         }
+    }
+
+    /// Has `farewell` called when the server stops, at once if it does so already; until the guard is
+    /// dropped.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn at_stop(self: Rc<Self>, farewell: impl Fn() + 'static) -> impl Drop {
+        struct Listed(Rc<Core>, usize);
+
+        impl Drop for Listed {
+            fn drop(&mut self) {
+                let farewell = self.0.farewells.borrow_mut().remove(self.1);
+                drop(farewell);
+            }
+        }
+
+        if self.is_stopping() {
+            farewell();
+        }
+        let key = self.farewells.borrow_mut().insert(Rc::new(farewell));
+        Listed(self, key)
     }
 
     /// Ends handlers that are still at work.

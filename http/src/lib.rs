@@ -22,7 +22,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! HTTP/1.1 and HTTP/2 are spoken by hyper; the types of messages are those of the crate [`http`].
+//! HTTP/1.1 and HTTP/2 are spoken by hyper; the types of messages are those of the crate [`http`]. With the
+//! feature `websocket` there are WebSockets, too: servers, by upgrade of a request, and clients.
 #![doc(test(attr(deny(warnings))))]
 #![forbid(unsafe_code)]
 
@@ -48,6 +49,8 @@ mod slots;
 mod stream;
 mod upgrade;
 mod watch;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 pub use ::http;
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io::{self, Cursor, Read, Write};
+use std::rc::Rc;
 
 use bytes::Bytes;
 
 use crate::body::Kind;
+use crate::core::Core;
 use crate::{Body, HeaderValue, Response, StatusCode, Stream, header};
 
 pub(crate) type OnUpgrade = Box<dyn FnOnce(Upgraded)>;
@@ -61,13 +63,21 @@ pub fn upgrade(protocol: &str, proceed: impl FnOnce(Upgraded) + 'static) -> Resp
 /// # let _ = proceed;
 /// ```
 pub struct Upgraded {
+    #[cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "WebSockets ask for it"))]
+    core: Rc<Core>,
     stream: Stream,
     ahead: std::cell::RefCell<Cursor<Bytes>>,
 }
 
 impl Upgraded {
-    pub(crate) fn new(stream: Stream, ahead: Bytes) -> Self {
-        Self { stream, ahead: std::cell::RefCell::new(Cursor::new(ahead)) }
+    pub(crate) fn new(core: Rc<Core>, stream: Stream, ahead: Bytes) -> Self {
+        Self { core, stream, ahead: std::cell::RefCell::new(Cursor::new(ahead)) }
+    }
+
+    /// Of the server that has accepted it.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
     }
 
     /// The stream below. What was read ahead is not seen there.
