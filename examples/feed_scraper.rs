@@ -74,11 +74,11 @@ fn main() -> io::Result<()> {
     let listener = evy::listen(address)?;
     println!("listening on {}", listener.local_addr()?);
     let pool = GreenPool::new(concurrency.get());
-    let agent: Agent = Agent::config_builder()
-        .timeout_global(Some(timeout))
-        .max_idle_connections(concurrency.get())
-        .build()
-        .into();
+    // Each connection has these buffers, which are 128 KiB elsewhere.
+    let (input, output) = (32 << 10, 4 << 10);
+    let config = Agent::config_builder().timeout_global(Some(timeout));
+    let config = config.input_buffer_size(input).output_buffer_size(output);
+    let agent = Agent::from(config.build());
     let app = Router::new().post("/", move |request| titles(&pool, &agent, request));
     Server::new(listener, app).max_body(LONGEST_LIST).run()
 }

@@ -54,6 +54,10 @@
 //! * There is no `native-tls`: a request that is configured for it is [`Error::TlsRequired`].
 //! * A `CookieJar` is to be dropped before its green thread waits for
 //!   anything: others that use the agent meanwhile would block the OS thread.
+//!
+//! As in the original, an agent looks at all its idle connections with each request, once for each of
+//! their hosts: where there are many hosts, a
+//! [`max_idle_connections`](config::ConfigBuilder::max_idle_connections) of a hundred is much.
 
 mod agent;
 mod connector;

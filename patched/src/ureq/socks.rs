@@ -185,14 +185,13 @@ fn ask_5(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target<'_>) -
     question.extend(target.port());
     stream.write_all(&question)?;
 
-    let [version, answer, _, kind] = read(stream)?;
-    if version != 5 {
-        return Err(not_socks());
-    }
-    if answer != 0 {
-        return Err(refused_by_5(answer));
+    match read(stream)? {
+        [5, 0] => {}
+        [5, answer] => return Err(refused_by_5(answer)),
+        _ => return Err(not_socks()),
     }
     // The proxy's own address, which nobody needs.
+    let [_, kind] = read(stream)?;
     let length = match kind {
         IPV4 => 4,
         IPV6 => 16,
