@@ -7,7 +7,8 @@
 //! The baseline is what the feeds and the pool allow: one delay where there is room for all of them, and
 //! so many more as it takes turns. Server and client are green threads of one hub on a core of its own;
 //! the feeds, on a port for each of 100 hosts, have a hub on the other. Each round is one request, or as
-//! many as are sent at once.
+//! many as are sent at once. The time that the hub has spent on its core tells how much of a round was
+//! work, and how much somebody else had the core.
 
 mod micro;
 
@@ -49,6 +50,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "bound ms",
         "ms / bound",
         "goal",
+        "on the core ms",
+        "µs a feed",
         "RSS MiB at most",
     ]);
     for (requests, feeds, room, rounds, goal) in CASES {
@@ -60,8 +63,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         // The first of all has everything to make.
         ask_all(&server.url, requests, list)?;
+        let before = on_core()?;
         let times = (0..rounds).map(|_| ask_all(&server.url, requests, list));
         let times = times.collect::<Result<Series, _>>()?;
+        let work = (on_core()? - before) / rounds as f64;
         let bounds = (0..rounds).map(|_| bound.as_secs_f64() * 1e3).collect::<Series>();
         table.row([
             thousands(requests as f64),
@@ -71,11 +76,25 @@ fn main() -> Result<(), Box<dyn Error>> {
             format!("{:.0}", bound.as_secs_f64() * 1e3),
             Series::ratio(&times, &bounds).with_quartiles(),
             goal.to_owned(),
+            format!("{work:.1}"),
+            format!("{:.0}", work * 1e3 / (requests * feeds) as f64),
             format!("{}", Memory::of(std::process::id())?.resident_peak >> 20),
         ]);
     }
     println!("titles of feeds that take 100 ms each, on 100 hosts\n\n{table}");
     Ok(())
+}
+
+/// Milliseconds that this OS thread has been on its core so far.
+fn on_core() -> Result<f64, Box<dyn Error>> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos: f64 = text.split(' ').next().ok_or("schedstat is empty")?.parse()?;
+    Ok(nanos / 1e6)
+}
+
+/// An agent whose connections have buffers for what is said here.
+fn agent() -> Agent {
+    Agent::config_builder().input_buffer_size(32 << 10).output_buffer_size(4 << 10).build().into()
 }
 
 /// Sends that many requests at once; returns the milliseconds until the last is answered.
@@ -84,7 +103,7 @@ fn ask_all(
     requests: usize,
     list: impl Fn(usize) -> String,
 ) -> Result<f64, Box<dyn Error>> {
-    let agent = Agent::new_with_defaults();
+    let agent = agent();
     let start = Instant::now();
     let asked = (0..requests).map(|number| {
         let (agent, url, list) = (agent.clone(), url.to_owned(), list(number));
@@ -110,7 +129,7 @@ struct Dispatcher {
 /// The server that is measured.
 fn start_dispatcher(room: usize) -> io::Result<Dispatcher> {
     let pool = GreenPool::new(room);
-    let agent = Agent::new_with_defaults();
+    let agent = agent();
     let app = move |request: Request| -> io::Result<String> {
         let pile = GreenPile::with_pool(&pool);
         for url in request.into_body().lines() {

@@ -211,5 +211,5 @@ fn a_thousand_requests_at_once_are_bounded_by_the_pool() {
     );
     assert!(elapsed >= bound, "{elapsed:?}");
     assert!(elapsed < 30 * bound, "{elapsed:?}");
-    assert!(after.resident_peak < 512 << 20, "{after:?}");
+    assert!(after.resident_peak < 192 << 20, "{after:?}");
 }
