@@ -158,7 +158,7 @@ fn start_hosts(core: usize) -> Result<Vec<SocketAddr>, Box<dyn Error>> {
         sender.send(addresses.collect::<io::Result<Vec<_>>>()?).expect("main waits");
         let mut listeners = listeners.into_iter();
         let first = listeners.next().expect("there are some");
-        Server::new(first, |peer, _| Ok(serve(&peer)?)).listeners(listeners).run()
+        Server::new(first, |peer, _| serve(&peer)).listeners(listeners).run()
     });
     Ok(receiver.recv()?)
 }
