@@ -8,11 +8,12 @@
 //! Bodies are passed on as they come, in both directions, and none is held as a whole. A tunnel, which is
 //! what `CONNECT` asks for, lives until both sides have ended, or one has broken off.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::rc::Rc;
 use std::time::Duration;
 
+use clap::Parser;
 use evy::http::http::uri::Authority;
 use evy::http::{
     Body, HeaderMap, HeaderValue, IntoResponse, Method, Request, RequestBody, Response, StatusCode,
@@ -23,9 +24,21 @@ use evy::patched::ureq::config::{AutoHeaderValue, Config};
 use evy::patched::ureq::unversioned::transport::Connector;
 use evy::patched::ureq::{self, Agent, GreenConnector, GreenResolver, SendBody};
 
-/// How long a host may take to be connected to, and to begin its answer.
-const CONNECT: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(60);
+/// Passes requests on to any host, and connects to hosts.
+#[derive(Parser)]
+struct Arguments {
+    /// Where to listen
+    #[arg(default_value = "127.0.0.1:3128")]
+    address: String,
+
+    /// Give a host up that keeps us waiting for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    timeout: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
+}
 
 /// What concerns one connection only (RFC 9110, 7.6.1), beside what `Connection` names.
 const HOP_BY_HOP: [&str; 8] = [
@@ -40,11 +53,11 @@ const HOP_BY_HOP: [&str; 8] = [
 ];
 
 fn main() -> io::Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3128".to_owned());
+    let Arguments { address, timeout } = Arguments::parse();
     let listener = evy::listen(address)?;
     let address = listener.local_addr()?;
     println!("listening on {address}");
-    let proxy = Rc::new(Proxy::new(address));
+    let proxy = Proxy::new(address, timeout);
     evy::http::serve(listener, move |request| proxy.answer(request))
 }
 
@@ -52,13 +65,15 @@ struct Proxy {
     /// What it calls itself to those behind it.
     via: HeaderValue,
     config: Config,
+    timeout: Duration,
 }
 
 /// Why there is no answer of a host.
 type Refusal = (StatusCode, String);
 
 impl Proxy {
-    fn new(address: SocketAddr) -> Self {
+    fn new(address: SocketAddr, timeout: Duration) -> Self {
+        let limit = Some(timeout);
         let config = Agent::config_builder()
             .proxy(None)
             .http_status_as_error(false)
@@ -67,16 +82,19 @@ impl Proxy {
             .user_agent(AutoHeaderValue::None)
             .accept(AutoHeaderValue::None)
             .accept_encoding(AutoHeaderValue::None)
-            .timeout_connect(Some(CONNECT))
-            .timeout_recv_response(Some(ANSWER))
+            .timeout_resolve(limit)
+            .timeout_connect(limit)
+            .timeout_recv_response(limit)
+            .timeout_per_read(limit)
+            .timeout_per_write(limit)
             .build();
         let via = HeaderValue::from_str(&format!("1.1 {address}")).expect("an address is visible");
-        Self { via, config }
+        Self { via, config, timeout }
     }
 
     fn answer(&self, request: Request) -> Response {
         let result = match *request.method() {
-            Method::CONNECT => connect(&request),
+            Method::CONNECT => connect(&request, self.timeout),
             _ => self.forward(request),
         };
         result.unwrap_or_else(|(status, text)| (status, text + "\n").into_response())
@@ -153,10 +171,10 @@ fn is_target(authority: &Authority, port: Option<u16>) -> bool {
 }
 
 /// Connects to the host that a client asks for, and lets the two talk.
-fn connect(request: &Request) -> Result<Response, Refusal> {
+fn connect(request: &Request, timeout: Duration) -> Result<Response, Refusal> {
     let target = request.uri().authority().filter(|authority| is_target(authority, None));
     let target = target.ok_or_else(|| bad_target("ask for CONNECT HOST:PORT"))?;
-    let server = evy::connect_timeout(target.as_str(), CONNECT)
+    let server = evy::connect_timeout(target.as_str(), timeout)
         .map_err(|error| unreachable_host(error.into()))?;
     let mut response = upgrade("tunnel", move |client| {
         // Whoever is left sees that the other has broken off.

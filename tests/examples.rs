@@ -1382,6 +1382,34 @@ mod web_proxy {
     }
 
     #[test]
+    fn hosts_that_keep_us_waiting_are_a_gateway_timeout() {
+        let mut command = Command::new(example("web_proxy"));
+        command.args(["127.0.0.1:0", "--timeout", "0.2"]).stdout(Stdio::piped());
+        let mut proxy = Running(command.spawn().expect("it starts"));
+        let mut line = String::new();
+        BufReader::new(proxy.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on ").expect("its address");
+
+        let hold =
+            |mut stream: TcpStream| std::io::copy(&mut stream, &mut std::io::sink()).map(drop);
+        let silent = scripted(hold);
+        let answer = get(address, &format!("http://{silent}/"));
+        assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+        // Once it has begun, there is no other answer: it breaks off.
+        let stalls = scripted(move |stream| {
+            read_head(&stream)?;
+            (&stream).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")?;
+            hold(stream)
+        });
+        let mut client =
+            connect(address, format!("GET http://{stalls}/ HTTP/1.1\r\nHost: me\r\n\r\n"));
+        assert!(read_head(&client).unwrap().starts_with("HTTP/1.1 200 "));
+        let mut body = Vec::new();
+        let _ = client.read_to_end(&mut body);
+        assert_eq!(body, b"short");
+    }
+
+    #[test]
     fn a_request_that_comes_back_is_a_loop() {
         let (_proxy, address) = start();
         let answer = get(&address, &format!("http://{address}/"));
