@@ -1,16 +1,23 @@
-//! The web crawler against nginx, over http and https: 200 URLs in two delays plus a little, and what is
-//! wrong with some of them is said of these alone.
+//! The web crawler against nginx: 200 URLs over http and https in two delays plus a little, and what is
+//! wrong with some of them is said of these alone; 100,000 URLs on a few connections, in memory that does
+//! not grow.
 #![cfg(feature = "patched")]
 
+mod nginx;
+#[path = "../benches/support/mod.rs"]
+mod support;
 mod upstream;
 
 use std::fs;
-use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use nginx::{Nginx, free_ports, new_folder, program};
+use support::cpu::Memory;
 use upstream::{Answer, Upstream, example, refused_port};
 
 /// What the server behind nginx takes for each answer.
@@ -30,7 +37,7 @@ fn two_hundred_urls_take_two_delays_and_the_bad_ones_fail_alone() {
         path if path.starts_with("/missing") => Answer::not_found().after(DELAY),
         path => Answer::page(format!("this is {path}")).after(DELAY),
     });
-    let nginx = Nginx::start(server.address.port());
+    let nginx = Front::start(server.address.port());
     let pages = nginx.pages();
     assert_eq!(pages.len(), 200);
     let bad = pages.iter().filter(|page| matches!(page.expected, Expected::Error(_))).count();
@@ -53,6 +60,76 @@ fn two_hundred_urls_take_two_delays_and_the_bad_ones_fail_alone() {
     // Not all at once: 200 URLs with room for 100 take two delays at the least.
     assert!(best >= DELAY * 2 - DELAY / 10, "{best:?}");
     assert!(best < LIMIT, "{best:?}");
+}
+
+/// How many URLs are fetched, and how many of them at once.
+const MANY: usize = 100_000;
+const AT_ONCE: usize = 100;
+
+#[test]
+#[ignore = "acceptance: needs nginx"]
+fn a_hundred_thousand_urls_take_a_few_connections_and_no_more_memory() {
+    let [port, status] = free_ports();
+    let configuration = format!(
+        "keepalive_requests 1000000;\n\
+         server {{ listen 127.0.0.1:{port} backlog=1024; location / {{ return 200 \"this is $uri\"; }} }}\n\
+         server {{ listen 127.0.0.1:{status}; location / {{ stub_status; }} }}\n"
+    );
+    let _nginx = Nginx::start(new_folder("many"), &configuration, &[port, status]);
+    let before = connections(status);
+
+    let start = Instant::now();
+    let mut crawler = Command::new(example("web_crawler"))
+        .args(["--concurrency", &AT_ONCE.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the crawler starts");
+    let mut input = crawler.stdin.take().expect("it is piped");
+    let feeder = thread::spawn(move || {
+        (0..MANY).try_for_each(|number| writeln!(input, "http://127.0.0.1:{port}/{number}"))
+    });
+    let output = BufReader::new(crawler.stdout.take().expect("it is piped"));
+    let mut resident = Vec::new();
+    let mut count = 0;
+    for line in output.lines() {
+        let line = line.expect("text");
+        let body = format!("this is /{count}");
+        let expected = format!("http://127.0.0.1:{port}/{count}: 200, {} bytes, ", body.len());
+        assert!(line.starts_with(&expected), "{line}");
+        count += 1;
+        // Of a process that has ended nothing can be read.
+        if count % (MANY / 10) == 0 && count < MANY {
+            resident.push(Memory::of(crawler.id()).expect("it runs").resident);
+        }
+    }
+    let elapsed = start.elapsed();
+    assert_eq!(count, MANY);
+    assert!(crawler.wait().expect("the crawler ends").success());
+    feeder.join().expect("it does not panic").expect("the crawler reads its input");
+
+    // The look at the status is one, too.
+    let connections = connections(status) - before - 1;
+    let rate = MANY as f64 / elapsed.as_secs_f64();
+    println!(
+        "{MANY} URLs at {AT_ONCE} at a time: {elapsed:.1?}, {rate:.0} a second, {connections} connections, \
+         RSS after each tenth in KiB: {:?}",
+        resident.iter().map(|bytes| bytes / 1024).collect::<Vec<_>>()
+    );
+    assert!(connections <= 2 * AT_ONCE, "{connections} connections");
+    // From a third on it has all that it will have.
+    let (warm, last) = (resident[2], resident[resident.len() - 1]);
+    assert!(last <= warm + (2 << 20), "{resident:?}");
+}
+
+/// How many connections the nginx with its status on that port has accepted so far.
+fn connections(status: u16) -> usize {
+    let mut stream = TcpStream::connect(("127.0.0.1", status)).expect("nginx listens");
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("nginx reads");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("nginx answers");
+    let numbers = text.split("requests\n").nth(1).expect("the numbers stand behind their names");
+    numbers.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
 struct Page {
@@ -89,10 +166,9 @@ fn check(pages: &[Page], output: &Output) {
     }
 }
 
-/// nginx in front of a server, with certificates and configuration in a folder that goes with it.
-struct Nginx {
-    process: Child,
-    folder: PathBuf,
+/// nginx in front of a server, with certificates.
+struct Front {
+    nginx: Nginx,
     http: u16,
     /// The certificate is for localhost, and trusted.
     https: u16,
@@ -102,11 +178,9 @@ struct Nginx {
     misnamed: u16,
 }
 
-impl Nginx {
+impl Front {
     fn start(upstream: u16) -> Self {
-        let name = format!("evy-acceptance-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).expect("a folder for nginx");
+        let folder = new_folder("front");
         certificate(&folder, "good", "DNS:localhost,IP:127.0.0.1");
         certificate(&folder, "stranger", "DNS:localhost,IP:127.0.0.1");
         certificate(&folder, "misnamed", "DNS:elsewhere.example");
@@ -122,50 +196,17 @@ impl Nginx {
                  ssl_certificate_key {path}/{name}.key; location / {{ proxy_pass http://app; }} }}\n"
             )
         };
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("{kind}_temp_path {path}/{kind};\n"));
         let configuration = format!(
-            "daemon off;\nworker_processes 1;\npid {path}/nginx.pid;\nerror_log {path}/error.log;\n\
-             events {{ worker_connections 4096; }}\n\
-             http {{\naccess_log off;\n{}\
-             upstream app {{ server 127.0.0.1:{upstream}; keepalive 200; }}\n\
+            "upstream app {{ server 127.0.0.1:{upstream}; keepalive 200; }}\n\
              proxy_http_version 1.1;\nproxy_set_header Connection \"\";\n\
              server {{ listen 127.0.0.1:{http} backlog=1024; location / {{ proxy_pass http://app; }} }}\n\
-             {}{}{}}}\n",
-            temporary.concat(),
+             {}{}{}",
             secure(https, "good"),
             secure(stranger, "stranger"),
             secure(misnamed, "misnamed"),
         );
-        fs::write(folder.join("nginx.conf"), configuration).expect("the folder is writable");
-
-        let process = Command::new(program("nginx"))
-            .arg("-p")
-            .arg(&folder)
-            .arg("-e")
-            .arg(folder.join("error.log"))
-            .arg("-c")
-            .arg(folder.join("nginx.conf"))
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("nginx is installed");
-        let mut nginx = Self { process, folder, http, https, stranger, misnamed };
-        for port in [http, https, stranger, misnamed] {
-            nginx.wait_for(port);
-        }
-        nginx
-    }
-
-    fn wait_for(&mut self, port: u16) {
-        let start = Instant::now();
-        while let Err(error) = TcpStream::connect(("127.0.0.1", port)) {
-            let ended = self.process.try_wait().expect("it is our child");
-            if ended.is_some() || start.elapsed() > Duration::from_secs(10) {
-                let log = fs::read_to_string(self.folder.join("error.log")).unwrap_or_default();
-                panic!("nginx on port {port}: {error}; {ended:?}\n{log}");
-            }
-            evy::sleep(Duration::from_millis(5));
-        }
+        let nginx = Nginx::start(folder, &configuration, &[http, https, stranger, misnamed]);
+        Self { nginx, http, https, stranger, misnamed }
     }
 
     /// 200 URLs, http and https in turn, the bad ones spread among them.
@@ -205,7 +246,7 @@ impl Nginx {
     fn crawl(&self, pages: &[Page]) -> Output {
         let mut crawler = Command::new(example("web_crawler"))
             .args(["--concurrency", "100", "--ca"])
-            .arg(self.folder.join("trusted.pem"))
+            .arg(self.nginx.folder().join("trusted.pem"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -217,22 +258,6 @@ impl Nginx {
         drop(input);
         crawler.wait_with_output().expect("the crawler ends")
     }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // SIGTERM, so that the master process ends its worker too.
-        // SAFETY: it only takes numbers, and the process is our child, which nobody has waited for.
-        unsafe { libc::kill(self.process.id() as libc::pid_t, libc::SIGTERM) };
-        let _ = self.process.wait();
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// Different ones, as all are held until the last is known.
-fn free_ports() -> [u16; 4] {
-    let listeners = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
 }
 
 /// Makes NAME.pem and NAME.key, signed by itself and valid for these names.
@@ -256,10 +281,4 @@ fn certificate(folder: &Path, name: &str, valid_for: &str) {
         .output()
         .expect("openssl is installed");
     assert!(output.status.success(), "{output:?}");
-}
-
-/// Some have no `sbin` in their `PATH`, where nginx lies.
-fn program(name: &str) -> PathBuf {
-    let in_sbin = Path::new("/usr/sbin").join(name);
-    if in_sbin.exists() { in_sbin } else { name.into() }
 }

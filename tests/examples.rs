@@ -454,6 +454,60 @@ fn connect_puts_each_body_beside_its_url() {
     assert_eq!(lines(&output)[3], expected[2]);
 }
 
+/// What a program says to bytes that are sent to it, up to the end of the connection.
+#[cfg(feature = "http")]
+fn ask(address: &str, bytes: &str) -> String {
+    let mut client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    client.write_all(bytes.as_bytes()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// A server of one connection, which does as it is told; returns where it is.
+#[cfg(feature = "http")]
+fn scripted(
+    script: impl FnOnce(TcpStream) -> std::io::Result<()> + Send + 'static,
+) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || script(listener.accept()?.0));
+    address
+}
+
+/// Reads the head of a message.
+#[cfg(feature = "http")]
+fn read_head(mut stream: &TcpStream) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(String::from_utf8(head).expect("the tests send text"))
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn wsgi_says_hello_and_knows_no_other_page() {
+    let (_server, address, _) = listening("wsgi", "127.0.0.1:0");
+    let get = |path| {
+        ask(&address, &format!("GET {path} HTTP/1.1\r\nHost: me\r\nConnection: close\r\n\r\n"))
+    };
+    let hello = get("/");
+    assert!(hello.starts_with("HTTP/1.1 200 OK\r\n"), "{hello}");
+    assert!(hello.ends_with("\r\n\r\nHello, World!\r\n"), "{hello}");
+    for path in ["/other", "//", "/index.html?/"] {
+        let none = get(path);
+        assert!(none.starts_with("HTTP/1.1 404 Not Found\r\n"), "{none}");
+        assert!(none.ends_with("\r\n\r\nNot Found\r\n"), "{none}");
+    }
+    // What is no request is an error of its own connection.
+    assert!(ask(&address, "nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    assert!(get("/").starts_with("HTTP/1.1 200 "));
+}
+
 #[test]
 fn dns_mass_resolve_prints_a_line_for_each_name() {
     // A label that is too long for any name server.
@@ -880,5 +934,754 @@ fn websocket_chat_passes_messages_on_to_all_and_waits_for_nobody() {
         one.send(text.clone()).unwrap();
         hears(&one, &text);
         hears(&two, &text);
+    }
+}
+
+#[cfg(feature = "http")]
+mod feeds {
+    //! The feed scraper, and what can be wrong with feeds: in each test others are beside the bad one, and
+    //! are not harmed.
+
+    use flate2::Compression;
+    use flate2::read::GzEncoder;
+
+    use super::*;
+
+    /// How long the scraper gives a feed, where a test is about that.
+    const PATIENCE: &str = "0.3";
+
+    fn rss(title: &str) -> String {
+        format!(
+            "<?xml version=\"1.0\"?><rss version=\"2.0\"><channel><title>{title}</title>\
+             <link>http://example.com/</link><description>about it</description>\
+             <item><title>an item</title><guid>1</guid></item></channel></rss>"
+        )
+    }
+
+    fn start(timeout: &str) -> (Running, String) {
+        let mut command = Command::new(example("feed_scraper"));
+        command.args(["127.0.0.1:0", "--timeout", timeout]).stdout(Stdio::piped());
+        let mut server = Running(command.spawn().expect("it starts"));
+        let mut line = String::new();
+        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on ").expect("its address");
+        (server, address.to_owned())
+    }
+
+    fn post(address: &str, list: &str) -> String {
+        let length = list.len();
+        ask(
+            address,
+            &format!(
+                "POST / HTTP/1.1\r\nHost: me\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n\
+                 {list}"
+            ),
+        )
+    }
+
+    /// The lines of the answer to a list of feeds.
+    fn titles(address: &str, urls: &[String]) -> Vec<String> {
+        let answer = post(address, &(urls.join("\n") + "\n"));
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        body.lines().map(str::to_owned).collect()
+    }
+
+    /// Asks for a feed that is as it should be, the one at `bad`, and the good one again; returns what is
+    /// said of the bad one.
+    fn error_of(timeout: &str, bad: String) -> String {
+        let server = Upstream::start(|_| Answer::page(rss("fine")));
+        let (_scraper, address) = start(timeout);
+        let lines = titles(&address, &[server.url("/"), bad, server.url("/")]);
+        let [before, error, after] = &lines[..] else { panic!("three lines: {lines:#?}") };
+        assert_eq!((before.as_str(), after.as_str()), ("fine", "fine"), "{lines:#?}");
+        // And it goes on.
+        assert_eq!(titles(&address, &[server.url("/again")]), ["fine"]);
+        error.strip_prefix("error: ").unwrap_or_else(|| panic!("no error: {error}")).to_owned()
+    }
+
+    fn feed_of(body: impl Into<String>) -> String {
+        let body = body.into();
+        Upstream::start(move |_| Answer::page(body.clone())).url("/")
+    }
+
+    fn answer_with(
+        head: &str,
+        then: impl FnOnce(&TcpStream) -> std::io::Result<()> + Send + 'static,
+    ) -> String {
+        let head = format!("HTTP/1.1 200 OK\r\n{head}\r\n");
+        let address = scripted(move |stream| {
+            read_head(&stream)?;
+            (&stream).write_all(head.as_bytes())?;
+            then(&stream)
+        });
+        format!("http://{address}/")
+    }
+
+    /// Holds a connection until its other end has gone.
+    fn hold(mut stream: &TcpStream) -> std::io::Result<()> {
+        std::io::copy(&mut stream, &mut std::io::sink()).map(drop)
+    }
+
+    #[test]
+    fn titles_come_in_the_order_of_the_urls() {
+        let atom = "<feed xmlns=\"http://www.w3.org/2005/Atom\"><id>x</id><title>an\n Atom </title>\
+                    <updated>2026-01-01T00:00:00Z</updated></feed>";
+        let rdf = "<rdf:RDF xmlns=\"http://purl.org/rss/1.0/\" \
+                   xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\"><channel rdf:about=\"x\">\
+                   <title>RDF</title><link>x</link><description>x</description></channel></rdf:RDF>";
+        let json = "{\"version\": \"https://jsonfeed.org/version/1.1\", \"title\": \"JSON\", \"items\": []}";
+        let server = Upstream::start(move |path| match path {
+            "/atom" => Answer::page(atom),
+            "/rdf" => Answer::page(rdf).after(DELAY),
+            "/json" => Answer::page(json),
+            _ => Answer::page(rss("RSS &amp; more")).after(DELAY / 2),
+        });
+        let (_scraper, address) = start("20");
+        let urls = ["/rdf", "/atom", "/rss", "/json"].map(|path| server.url(path));
+        let expected = ["RDF", "an Atom", "RSS & more", "JSON"];
+        assert_eq!(titles(&address, &urls), expected);
+        // The client is for the same.
+        let url = format!("http://{address}/");
+        let mut arguments = vec![url.as_str()];
+        arguments.extend(urls.iter().map(String::as_str));
+        let output = run("feed_scraper_client", &arguments);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(lines(&output), expected);
+        let output = run_with_input("feed_scraper_client", &[&url], &urls.join("\r\n"));
+        assert_eq!(lines(&output), expected);
+        assert_eq!(run("feed_scraper_client", &[&server.url("/")]).status.code(), Some(0));
+        let refused = format!("http://127.0.0.1:{}/", refused_port());
+        assert_eq!(run("feed_scraper_client", &[&refused, "x"]).status.code(), Some(1));
+    }
+
+    #[test]
+    fn all_feeds_are_fetched_at_once() {
+        let server = Upstream::start(|path| Answer::page(rss(path)).after(DELAY));
+        let (_scraper, address) = start("20");
+        let urls: Vec<_> = (0..50).map(|number| server.url(&format!("/{number}"))).collect();
+        let start = Instant::now();
+        let lines = titles(&address, &urls);
+        let elapsed = start.elapsed();
+        let expected: Vec<_> = (0..50).map(|number| format!("/{number}")).collect();
+        assert_eq!(lines, expected);
+        // One after the other they would take 50 delays.
+        assert!(elapsed >= DELAY && elapsed < 20 * DELAY, "{elapsed:?}");
+    }
+
+    #[test]
+    fn other_clients_are_served_while_one_waits() {
+        let stuck = Upstream::start(|_| Answer::page(rss("late")).after(Duration::MAX));
+        let server = Upstream::start(|_| Answer::page(rss("fine")));
+        let (_scraper, address) = start("60");
+        let mut waits = TcpStream::connect(&address).unwrap();
+        let list = stuck.url("/");
+        let length = list.len();
+        write!(waits, "POST / HTTP/1.1\r\nHost: me\r\nContent-Length: {length}\r\n\r\n{list}")
+            .unwrap();
+        // So does one that has not sent its list yet.
+        let mut slow = TcpStream::connect(&address).unwrap();
+        write!(slow, "POST / HTTP/1.1\r\nHost: me\r\nContent-Length: 100\r\n\r\nhttp://").unwrap();
+        for _ in 0..3 {
+            assert_eq!(titles(&address, &[server.url("/")]), ["fine"]);
+        }
+        waits.set_nonblocking(true).unwrap();
+        let error = waits.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn what_is_no_list_of_feeds_is_refused() {
+        let (_scraper, address) = start("20");
+        let empty = post(&address, "");
+        assert!(empty.starts_with("HTTP/1.1 200 ") && empty.ends_with("\r\n\r\n"), "{empty}");
+        let close = "Host: me\r\nConnection: close";
+        for (line, status) in [("GET /", "405"), ("POST /other", "404"), ("PUT /", "405")] {
+            let answer = ask(&address, &format!("{line} HTTP/1.1\r\n{close}\r\n\r\n"));
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        }
+        let long = format!("POST / HTTP/1.1\r\n{close}\r\nContent-Length: 2000000\r\n\r\n");
+        let answer = ask(&address, &long);
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        let lines = titles(&address, &["no url".to_owned(), String::new(), "ftp://x/".to_owned()]);
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.starts_with("error: ")), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_host_that_is_not_there_says_so() {
+        assert!(
+            error_of("20", format!("http://127.0.0.1:{}/", refused_port())).contains("refused")
+        );
+        error_of("20", format!("http://{}.invalid/", "x".repeat(64)));
+    }
+
+    #[test]
+    fn a_page_that_is_not_there_says_so() {
+        let error = error_of("20", Upstream::start(|_| Answer::not_found()).url("/"));
+        assert_eq!(error, "http status: 404");
+    }
+
+    #[test]
+    fn a_huge_feed_says_so() {
+        let item = "<item><title>an item</title><description>words</description></item>";
+        let error =
+            error_of("20", feed_of(rss("huge").replace("</channel>", &item.repeat(100_000))));
+        assert!(error.contains("larger than") || error.contains("limit"), "{error}");
+    }
+
+    #[test]
+    fn a_feed_without_an_end_says_so() {
+        let endless = answer_with("", |mut stream| {
+            loop {
+                stream.write_all(&[b' '; 10_000])?;
+            }
+        });
+        let error = error_of("20", endless);
+        assert!(error.contains("larger than") || error.contains("limit"), "{error}");
+    }
+
+    #[test]
+    fn a_small_gzip_of_a_huge_feed_says_so() {
+        let blanks = std::io::repeat(b' ').take(4 << 20);
+        let mut packed = Vec::new();
+        GzEncoder::new(blanks, Compression::best()).read_to_end(&mut packed).unwrap();
+        let head = format!("Content-Encoding: gzip\r\nContent-Length: {}\r\n", packed.len());
+        let error = error_of(
+            "20",
+            answer_with(&head, move |mut stream| {
+                stream.write_all(&packed)?;
+                hold(stream)
+            }),
+        );
+        assert!(error.contains("larger than") || error.contains("limit"), "{error}");
+    }
+
+    #[test]
+    fn a_slow_feed_says_so() {
+        let trickles = answer_with("Content-Length: 100000\r\n", |mut stream| {
+            loop {
+                stream.write_all(b" ")?;
+                evy::sleep(Duration::from_millis(10));
+            }
+        });
+        assert_eq!(error_of(PATIENCE, trickles), "timeout: global");
+    }
+
+    #[test]
+    fn a_malformed_feed_says_so() {
+        let good = rss("title");
+        for bad in [
+            good.replace("</title>", "</titel>"),
+            good[..good.len() / 2].to_owned(),
+            good.replace("<channel>", "<channel <<<"),
+            "{\"version\": \"https://jsonfeed.org/version/1\", \"title\": ".to_owned(),
+            String::new(),
+            "\u{0}\u{1}\u{2}".to_owned(),
+        ] {
+            let error = error_of("20", feed_of(bad.clone()));
+            assert!(!error.is_empty(), "{bad}");
+        }
+    }
+
+    /// What is nested deeply takes no more stack than other feeds.
+    #[test]
+    fn a_feed_that_is_nested_deeply_harms_nobody() {
+        let server = Upstream::start(|path| {
+            let deep = |open: &str, close: &str| open.repeat(50_000) + "x" + &close.repeat(50_000);
+            let description = "about it";
+            Answer::page(match path {
+                "/xml" => rss("deep").replace(description, &deep("<a>", "</a>")),
+                "/root" => deep("<a>", "</a>"),
+                "/json" => deep("[", "]"),
+                "/object" => deep("{\"a\":", "}"),
+                "/atom" => format!(
+                    "<feed xmlns=\"http://www.w3.org/2005/Atom\"><id>x</id><title type=\"xhtml\">{}</title></feed>",
+                    deep("<div>", "</div>")
+                ),
+                _ => rss("fine"),
+            })
+        });
+        let (_scraper, address) = start("20");
+        let paths = ["/", "/xml", "/root", "/json", "/object", "/atom", "/"];
+        let lines = titles(&address, &paths.map(|path| server.url(path)));
+        assert_eq!((lines.len(), &*lines[0], &*lines[6]), (7, "fine", "fine"), "{lines:#?}");
+        assert!(lines[2].starts_with("error: ") && lines[3].starts_with("error: "), "{lines:#?}");
+        assert_eq!(titles(&address, &[server.url("/")]), ["fine"]);
+    }
+
+    #[test]
+    fn what_is_no_feed_says_so() {
+        for page in
+            ["<!doctype html><title>a page</title><p>hello", "just text", "[1, 2]", "<svg/>"]
+        {
+            let error = error_of("20", feed_of(page));
+            assert!(!error.is_empty(), "{page}");
+        }
+        assert_eq!(
+            error_of("20", feed_of(rss("x").replace("<title>x</title>", ""))),
+            "the feed has no title"
+        );
+    }
+
+    #[test]
+    fn a_host_that_stalls_says_so() {
+        // Before the answer, within its head, within its body.
+        let silent = scripted(|stream| hold(&stream));
+        let head = scripted(|stream| {
+            (&stream).write_all(b"HTTP/1.1 200 OK\r\nContent-")?;
+            hold(&stream)
+        });
+        let body = answer_with("Content-Length: 1000\r\n", |mut stream| {
+            stream.write_all(b"<?xml version")?;
+            hold(stream)
+        });
+        for url in [format!("http://{silent}/"), format!("http://{head}/"), body] {
+            assert_eq!(error_of(PATIENCE, url), "timeout: global");
+        }
+    }
+
+    #[test]
+    fn a_host_that_redirects_for_ever_says_so() {
+        let server = Upstream::start(|path| {
+            let next = format!("Location: {path}x\r\n");
+            Answer { status: "302 Found", headers: next, ..Answer::page("") }
+        });
+        assert_eq!(error_of("20", server.url("/")), "too many redirects");
+        assert_eq!(server.requests(), 11);
+    }
+
+    #[test]
+    fn a_host_that_lies_about_the_length_says_so() {
+        // More than there is, though the feed itself is whole.
+        let long = answer_with("Content-Length: 100000\r\n", |mut stream| {
+            stream.write_all(rss("whole").as_bytes())
+        });
+        let error = error_of("20", long);
+        assert!(error.to_lowercase().contains("disconnect") || error.contains("eof"), "{error}");
+        // Less than there is.
+        let short = answer_with("Content-Length: 50\r\n", |mut stream| {
+            stream.write_all(rss("cut off").as_bytes())?;
+            hold(stream)
+        });
+        error_of("20", short);
+        // Two lengths, no number, and chunks that are none.
+        for head in [
+            "Content-Length: 5\r\nContent-Length: 6\r\n",
+            "Content-Length: many\r\n",
+            "Transfer-Encoding: chunked\r\n",
+        ] {
+            let nonsense = answer_with(head, |mut stream| {
+                stream.write_all(rss("nonsense").as_bytes())?;
+                hold(stream)
+            });
+            error_of(PATIENCE, nonsense);
+        }
+    }
+
+    #[test]
+    fn a_host_that_breaks_off_says_so() {
+        error_of(
+            "20",
+            format!(
+                "http://{}/",
+                scripted(|stream| {
+                    drop(stream);
+                    Ok(())
+                })
+            ),
+        );
+        let chunked = answer_with("Transfer-Encoding: chunked\r\n", |mut stream| {
+            stream.write_all(b"5\r\n<?xml\r\n")
+        });
+        error_of("20", chunked);
+    }
+
+    /// A title is one line, and not a page.
+    #[test]
+    fn a_title_of_many_lines_is_one() {
+        let server = Upstream::start(|path| match path {
+            "/long" => Answer::page(rss(&"word ".repeat(10_000))),
+            _ => Answer::page(rss("one\r\ntwo\nerror: three")),
+        });
+        let (_scraper, address) = start("20");
+        let lines = titles(&address, &[server.url("/"), server.url("/long")]);
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert_eq!(lines[0], "one two error: three");
+        assert!(lines[1].starts_with("word word ") && lines[1].len() <= 200, "{lines:#?}");
+    }
+}
+
+#[cfg(feature = "http")]
+mod web_proxy {
+    //! The forward proxy: what it passes on, how, and what it refuses.
+
+    use std::net::Shutdown;
+    use std::sync::mpsc::channel;
+
+    use evy::patched::ureq::{Agent, Proxy};
+
+    use super::*;
+
+    fn start() -> (Running, String) {
+        let (server, address, _) = listening("web_proxy", "127.0.0.1:0");
+        (server, address)
+    }
+
+    /// A connection to the proxy, which has been sent this.
+    fn connect(address: &str, bytes: impl AsRef<[u8]>) -> TcpStream {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.write_all(bytes.as_ref()).unwrap();
+        client
+    }
+
+    /// The answer to a request without a body, on a connection of its own.
+    fn get(address: &str, url: &str) -> String {
+        ask(address, &format!("GET {url} HTTP/1.1\r\nHost: me\r\nConnection: close\r\n\r\n"))
+    }
+
+    /// A tunnel to `target`.
+    fn tunnel(address: &str, target: std::net::SocketAddr) -> TcpStream {
+        let client =
+            connect(address, format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"));
+        let head = read_head(&client).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        client
+    }
+
+    #[test]
+    fn a_page_is_passed_on_and_what_concerns_one_connection_is_not() {
+        let (_proxy, address) = start();
+        let (news, heard) = channel();
+        let target = scripted(move |stream| {
+            news.send(read_head(&stream)?).unwrap();
+            let head = "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nX-Private: yes\r\n\
+                        Connection: close, x-private\r\nKeep-Alive: timeout=5\r\nX-Kept: yes\r\n";
+            (&stream).write_all(format!("{head}\r\nbody").as_bytes())
+        });
+        let answer = ask(
+            &address,
+            &format!(
+                "GET http://{target}/path?query HTTP/1.1\r\nHost: elsewhere\r\nX-Kept: yes\r\nX-Private: yes\r\n\
+                 Proxy-Authorization: Basic eDp4\r\nConnection: close, x-private\r\n\r\n"
+            ),
+        );
+        let request = heard.recv().unwrap().to_lowercase();
+        assert!(request.starts_with("get /path?query http/1.1\r\n"), "{request}");
+        assert!(request.contains(&format!("\r\nhost: {target}\r\n")), "{request}");
+        assert!(request.contains("\r\nx-kept: yes\r\n"), "{request}");
+        assert!(request.contains(&format!("\r\nvia: 1.1 {address}\r\n")), "{request}");
+        for name in ["x-private", "proxy-authorization", "user-agent", "elsewhere", "chunked"] {
+            assert!(!request.contains(name), "{name}: {request}");
+        }
+        assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nbody"), "{answer}");
+        let answer = answer.to_lowercase();
+        assert!(answer.contains("\r\nx-kept: yes\r\n"), "{answer}");
+        assert!(answer.contains("\r\ncontent-length: 4\r\n"), "{answer}");
+        assert!(!answer.contains("x-private") && !answer.contains("keep-alive"), "{answer}");
+    }
+
+    #[test]
+    fn several_requests_of_one_client_go_to_several_hosts() {
+        let (_proxy, address) = start();
+        let servers = ["one", "two"].map(|text| Upstream::start(move |_| Answer::page(text)));
+        let mut client = connect(&address, "");
+        for (server, text) in servers.iter().zip(["one", "two"]) {
+            let url = server.url("/");
+            write!(client, "GET {url} HTTP/1.1\r\nHost: me\r\n\r\n").unwrap();
+            assert!(read_head(&client).unwrap().starts_with("HTTP/1.1 200 "));
+            let mut body = [0; 3];
+            client.read_exact(&mut body).unwrap();
+            assert_eq!(body, text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn redirects_and_cookies_are_the_business_of_the_client() {
+        let (_proxy, address) = start();
+        let server = Upstream::start(|path| Answer {
+            status: if path == "/old" { "302 Found" } else { "200 OK" },
+            headers: "Location: /new\r\nSet-Cookie: secret=1\r\n".to_owned(),
+            ..Answer::page("")
+        });
+        let answer = get(&address, &server.url("/old"));
+        assert!(answer.starts_with("HTTP/1.1 302 Found\r\n"), "{answer}");
+        assert!(answer.to_lowercase().contains("\r\nset-cookie: secret=1\r\n"), "{answer}");
+        assert_eq!(server.requests(), 1);
+        // The next client has no cookie of the first.
+        let (news, heard) = channel();
+        let target = scripted(move |stream| {
+            for _ in 0..2 {
+                news.send(read_head(&stream)?).unwrap();
+                (&stream).write_all(
+                    b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n",
+                )?;
+            }
+            Ok(())
+        });
+        get(&address, &format!("http://{target}/"));
+        assert!(!heard.recv().unwrap().to_lowercase().contains("\r\ncookie:"));
+    }
+
+    #[test]
+    fn an_answer_is_passed_on_as_it_comes() {
+        let (_proxy, address) = start();
+        let (go_on, wait) = channel();
+        let target = scripted(move |stream| {
+            read_head(&stream)?;
+            (&stream).write_all(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+            )?;
+            wait.recv().unwrap();
+            (&stream).write_all(b"6\r\nsecond\r\n0\r\n\r\n")
+        });
+        let mut client =
+            connect(&address, format!("GET http://{target}/ HTTP/1.1\r\nHost: me\r\n\r\n"));
+        let head = read_head(&client).unwrap().to_lowercase();
+        assert!(head.contains("transfer-encoding: chunked"), "{head}");
+        let mut chunk = [0; 10];
+        client.read_exact(&mut chunk).unwrap();
+        assert_eq!(&chunk, b"5\r\nfirst\r\n");
+        go_on.send(()).unwrap();
+        let mut rest = [0; 16];
+        client.read_exact(&mut rest).unwrap();
+        assert_eq!(&rest, b"6\r\nsecond\r\n0\r\n\r\n");
+    }
+
+    #[test]
+    fn a_body_is_passed_on_as_it_is_sent() {
+        let (_proxy, address) = start();
+        let (news, heard) = channel();
+        let target = scripted(move |mut stream| {
+            assert!(read_head(&stream)?.to_lowercase().contains("content-length: 11"));
+            for length in [5, 6] {
+                let mut part = vec![0; length];
+                stream.read_exact(&mut part)?;
+                news.send(part).unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        });
+        let head = "Host: me\r\nContent-Length: 11\r\n\r\n";
+        let mut client =
+            connect(&address, format!("POST http://{target}/ HTTP/1.1\r\n{head}first"));
+        assert_eq!(heard.recv_timeout(Duration::from_secs(20)).unwrap(), b"first");
+        client.write_all(b"second").unwrap();
+        assert_eq!(heard.recv_timeout(Duration::from_secs(20)).unwrap(), b"second");
+        assert!(read_head(&client).unwrap().starts_with("HTTP/1.1 200 "));
+    }
+
+    #[test]
+    fn a_body_in_chunks_arrives_in_chunks() {
+        let (_proxy, address) = start();
+        let target = scripted(move |mut stream| {
+            assert!(read_head(&stream)?.to_lowercase().contains("transfer-encoding: chunked"));
+            let mut body = [0; 15];
+            stream.read_exact(&mut body)?;
+            assert_eq!(&body, b"5\r\nhello\r\n0\r\n\r\n");
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        });
+        let head = "Host: me\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let body = "5\r\nhello\r\n0\r\n\r\n";
+        let answer = ask(&address, &format!("POST http://{target}/ HTTP/1.1\r\n{head}{body}"));
+        assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_breaks_off() {
+        let (_proxy, address) = start();
+        let (break_off, wait) = channel();
+        let target = scripted(move |mut stream| {
+            read_head(&stream)?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")?;
+            wait.recv().unwrap();
+            Ok(())
+        });
+        let mut client =
+            connect(&address, format!("GET http://{target}/ HTTP/1.1\r\nHost: me\r\n\r\n"));
+        let head = read_head(&client).unwrap().to_lowercase();
+        assert!(head.contains("content-length: 100\r\n"), "{head}");
+        let mut body = [0; 5];
+        client.read_exact(&mut body).unwrap();
+        assert_eq!(&body, b"short");
+        break_off.send(()).unwrap();
+        // An end or an error, but no more bytes.
+        assert!(!client.read(&mut body).is_ok_and(|count| count > 0));
+    }
+
+    #[test]
+    fn a_tunnel_passes_all_bytes_on_and_each_end_by_itself() {
+        let (_proxy, address) = start();
+        let target = scripted(|mut stream| {
+            // All that comes, and only then the answer.
+            let mut count = Vec::new();
+            stream.read_to_end(&mut count)?;
+            stream.write_all(format!("{} bytes", count.len()).as_bytes())
+        });
+        let mut client = tunnel(&address, target);
+        client.write_all(&vec![b'x'; 3_000_000]).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "3000000 bytes");
+
+        // The other way: the host has ended, and still hears.
+        let (news, heard) = channel();
+        let target = scripted(move |mut stream| {
+            stream.write_all(b"goodbye")?;
+            stream.shutdown(Shutdown::Write)?;
+            let mut said = String::new();
+            stream.read_to_string(&mut said)?;
+            news.send(said).unwrap();
+            Ok(())
+        });
+        let mut client = tunnel(&address, target);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "goodbye");
+        client.write_all(b"wait!").unwrap();
+        drop(client);
+        assert_eq!(heard.recv_timeout(Duration::from_secs(20)).unwrap(), "wait!");
+    }
+
+    #[test]
+    fn what_is_sent_along_with_the_question_goes_through_the_tunnel() {
+        let (_proxy, address) = start();
+        let target = scripted(|mut stream| {
+            let mut bytes = [0; 10];
+            stream.read_exact(&mut bytes)?;
+            stream.write_all(&bytes.to_ascii_uppercase())
+        });
+        let question = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\nearly");
+        let mut client = connect(&address, question);
+        client.write_all(b"-late").unwrap();
+        assert!(read_head(&client).unwrap().starts_with("HTTP/1.1 200 "));
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "EARLY-LATE");
+    }
+
+    #[test]
+    fn a_tunnel_ends_when_one_side_breaks_off() {
+        let (_proxy, address) = start();
+        let (news, heard) = channel();
+        let target = scripted(move |mut stream| {
+            let _ = stream.read_to_end(&mut Vec::new());
+            news.send(()).unwrap();
+            Ok(())
+        });
+        let client = tunnel(&address, target);
+        // A reset, not an end.
+        let option = libc::linger { l_onoff: 1, l_linger: 0 };
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&client);
+        // SAFETY: the descriptor is open, and the option is as large as is said.
+        let result = unsafe {
+            let (pointer, size) = ((&raw const option).cast(), size_of_val(&option) as u32);
+            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, pointer, size)
+        };
+        assert_eq!(result, 0);
+        drop(client);
+        heard.recv_timeout(Duration::from_secs(20)).expect("the host sees that it is over");
+    }
+
+    #[test]
+    fn bad_targets_are_refused() {
+        let (_proxy, address) = start();
+        for url in [
+            "/",
+            "*",
+            "https://127.0.0.1/",
+            "ftp://127.0.0.1/",
+            "http://me:secret@127.0.0.1/",
+            "http://127.0.0.1:0/",
+            "http://127.0.0.1:99999/",
+            "http:///",
+            "127.0.0.1:80",
+        ] {
+            let answer = get(&address, url);
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{url}: {answer}");
+        }
+        for target in
+            ["127.0.0.1", "127.0.0.1:0", "127.0.0.1:99999", "me@127.0.0.1:1", "[::1]", ":80"]
+        {
+            let question =
+                format!("CONNECT {target} HTTP/1.1\r\nHost: me\r\nConnection: close\r\n\r\n");
+            let answer = ask(&address, &question);
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{target}: {answer}");
+        }
+    }
+
+    #[test]
+    fn hosts_that_do_not_answer_are_a_bad_gateway() {
+        let (_proxy, address) = start();
+        let refused = refused_port();
+        let silent = scripted(|stream| read_head(&stream).map(drop));
+        let nonsense = scripted(|mut stream| {
+            read_head(&stream)?;
+            stream.write_all(b"220 mail.example ESMTP\r\n\r\n")
+        });
+        let unknown = format!("{}.invalid", "x".repeat(64));
+        for host in
+            [format!("127.0.0.1:{refused}"), silent.to_string(), nonsense.to_string(), unknown]
+        {
+            let answer = get(&address, &format!("http://{host}/"));
+            assert!(answer.starts_with("HTTP/1.1 502 "), "{host}: {answer}");
+        }
+        let question = "HTTP/1.1\r\nHost: me\r\nConnection: close\r\n\r\n";
+        let answer = ask(&address, &format!("CONNECT 127.0.0.1:{refused} {question}"));
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+        assert!(answer.contains("refused"), "{answer}");
+    }
+
+    #[test]
+    fn hosts_that_keep_us_waiting_are_a_gateway_timeout() {
+        let mut command = Command::new(example("web_proxy"));
+        command.args(["127.0.0.1:0", "--timeout", "0.2"]).stdout(Stdio::piped());
+        let mut proxy = Running(command.spawn().expect("it starts"));
+        let mut line = String::new();
+        BufReader::new(proxy.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on ").expect("its address");
+
+        let hold =
+            |mut stream: TcpStream| std::io::copy(&mut stream, &mut std::io::sink()).map(drop);
+        let silent = scripted(hold);
+        let answer = get(address, &format!("http://{silent}/"));
+        assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+        // Once it has begun, there is no other answer: it breaks off.
+        let stalls = scripted(move |stream| {
+            read_head(&stream)?;
+            (&stream).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")?;
+            hold(stream)
+        });
+        let mut client =
+            connect(address, format!("GET http://{stalls}/ HTTP/1.1\r\nHost: me\r\n\r\n"));
+        assert!(read_head(&client).unwrap().starts_with("HTTP/1.1 200 "));
+        let mut body = Vec::new();
+        let _ = client.read_to_end(&mut body);
+        assert_eq!(body, b"short");
+    }
+
+    #[test]
+    fn a_request_that_comes_back_is_a_loop() {
+        let (_proxy, address) = start();
+        let answer = get(&address, &format!("http://{address}/"));
+        // What it is itself sent is no absolute URL: it refuses that.
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        let via = format!("Host: me\r\nVia: 1.1 {address}\r\nConnection: close\r\n\r\n");
+        let answer = ask(&address, &format!("GET http://127.0.0.1:1/ HTTP/1.1\r\n{via}"));
+        assert!(answer.starts_with("HTTP/1.1 508 "), "{answer}");
+    }
+
+    #[test]
+    fn the_client_of_evy_goes_through_it() {
+        let (_proxy, address) = start();
+        let server = Upstream::start(|path| Answer::page(path));
+        let proxy = Proxy::new(&format!("http://{address}")).unwrap();
+        let agent: Agent = Agent::config_builder().proxy(Some(proxy)).build().into();
+        for path in ["/one", "/two"] {
+            let mut response = agent.get(server.url(path)).call().unwrap();
+            assert_eq!(response.body_mut().read_to_string().unwrap(), path);
+        }
     }
 }

@@ -6,4 +6,5 @@
 #![doc(test(attr(deny(warnings))))]
 #![forbid(unsafe_code)]
 
+#[doc(alias = "urllib2")]
 pub mod ureq;

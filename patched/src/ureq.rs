@@ -26,9 +26,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Timeouts, redirects, the pool of connections, TLS by rustls and its configuration, proxies by
-//! `CONNECT` and the errors are as ureq documents them. A fetch that is killed, or that
-//! [`evy_runtime::timeout`] ends, closes its connection.
+//! Timeouts, redirects, the pool of connections, TLS by rustls and its configuration, proxies (HTTP and
+//! HTTPS by `CONNECT`, SOCKS 4, 4a and 5), `gzip` and the errors are as ureq documents them. A fetch that
+//! is killed, or that [`evy_runtime::timeout`] ends, closes its connection.
+//!
+//! # Features
+//!
+//! `gzip` is on by default, as in ureq. Others are on where `evy-patched` or ureq itself is named with
+//! them in a `Cargo.toml`: `brotli`, `charset`, `cookies`, `json`, `multipart`, `platform-verifier`.
+//! SOCKS proxies need none.
 //!
 //! # Notes
 //!
@@ -43,14 +49,21 @@
 //! * [`Agent::shutdown`] makes every read that waits fail, also that of a body without a length.
 //! * Green threads have stacks of a fixed size. The default one is enough for TLS; a handshake without
 //!   optimisation takes about 128 KiB.
-//! * There are no SOCKS proxies; where one is configured, requests fail.
-//! * Of ureq's features only `rustls` is on. Name ureq in your own `Cargo.toml` for others (`gzip`, which
-//!   is on by default there, `json`, `cookies`, …).
+//! * Of a host's several addresses the first that answers is taken, as in
+//!   [`evy_green_net::connect`]; ureq tries them one after the other.
+//! * There is no `native-tls`: a request that is configured for it is [`Error::TlsRequired`].
+//! * A `CookieJar` is to be dropped before its green thread waits for
+//!   anything: others that use the agent meanwhile would block the OS thread.
+//!
+//! As in the original, an agent looks at all its idle connections with each request, once for each of
+//! their hosts: where there are many hosts, a
+//! [`max_idle_connections`](config::ConfigBuilder::max_idle_connections) of a hundred is much.
 
 mod agent;
 mod connector;
 mod requests;
 mod resolver;
+mod socks;
 
 pub use ::ureq::{
     AsSendBody, Body, BodyBuilder, BodyReader, BodyWithConfig, Error, Proxy, ProxyBuilder,
@@ -58,7 +71,11 @@ pub use ::ureq::{
     typestate, unversioned,
 };
 
+#[cfg(feature = "cookies")]
+pub use ::ureq::{Cookie, CookieJar};
+
 pub use agent::Agent;
 pub use connector::{GreenConnector, GreenTransport};
 pub use requests::{agent, connect, delete, get, head, options, patch, post, put, run, trace};
 pub use resolver::GreenResolver;
+pub use socks::GreenSocksConnector;

@@ -292,37 +292,3 @@ fn a_connection_made_on_one_hub_serves_another() {
     assert_eq!(fetch(&agent, "/back"), "/back");
     assert_eq!(server.connections(), 1);
 }
-
-#[test]
-fn a_connect_proxy_is_reached_over_a_green_socket() {
-    let server = HttpServer::start(|request| answer("200 OK", request.path()));
-    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = proxy.local_addr().unwrap();
-    let target = server.address;
-    thread::spawn(move || -> io::Result<()> {
-        let (mut client, _) = proxy.accept()?;
-        let request = read_request(&mut BufReader::new(&client))?.expect("a request");
-        assert_eq!(request.line, format!("CONNECT {target} HTTP/1.1"));
-        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
-        let upstream = std::net::TcpStream::connect(target)?;
-        let (mut from_client, mut to_upstream) = (client.try_clone()?, upstream.try_clone()?);
-        thread::spawn(move || io::copy(&mut from_client, &mut to_upstream));
-        io::copy(&mut &upstream, &mut client).map(drop)
-    });
-    let proxy = ureq::Proxy::new(&format!("http://{address}")).unwrap();
-    let agent: Agent = Agent::config_builder().proxy(Some(proxy)).build().into();
-    let mut response = agent.get(server.url("/through")).call().unwrap();
-    assert_eq!(response.body_mut().read_to_string().unwrap(), "/through");
-}
-
-#[test]
-fn a_socks_proxy_is_an_error() {
-    let proxy = ureq::Proxy::builder(ureq::ProxyProtocol::Socks4).host("127.0.0.1").port(1);
-    let config = Agent::config_builder().proxy(Some(proxy.build().unwrap()));
-    let agent: Agent = config.build().into();
-    let error = agent.get("http://127.0.0.1:1/").call().unwrap_err();
-    assert!(
-        matches!(&error, Error::Io(error) if error.kind() == io::ErrorKind::Unsupported),
-        "{error}"
-    );
-}

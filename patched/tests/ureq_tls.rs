@@ -2,14 +2,14 @@
 
 mod util;
 
-use std::io::{self, Read};
-use std::net::TcpListener;
+use std::io::{self, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evy_patched::ureq::tls::{Certificate, RootCerts, TlsConfig};
-use evy_patched::ureq::{Agent, Error, Timeout};
+use evy_patched::ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use evy_patched::ureq::{Agent, Error, Proxy, Timeout};
 use evy_runtime::{join_all, spawn};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::pki_types::PrivateKeyDer;
@@ -58,7 +58,7 @@ impl<T: Read> Read for Shared<'_, T> {
     }
 }
 
-impl<T: io::Write> io::Write for Shared<'_, T> {
+impl<T: Write> Write for Shared<'_, T> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.0.borrow_mut().write(buffer)
     }
@@ -68,10 +68,13 @@ impl<T: io::Write> io::Write for Shared<'_, T> {
     }
 }
 
-fn agent_that_trusts(key: &CertifiedKey<KeyPair>) -> Agent {
+fn trust(key: &CertifiedKey<KeyPair>) -> TlsConfig {
     let root = Certificate::from_der(key.cert.der()).to_owned();
-    let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
-    Agent::config_builder().tls_config(tls).build().into()
+    TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build()
+}
+
+fn agent_that_trusts(key: &CertifiedKey<KeyPair>) -> Agent {
+    Agent::config_builder().tls_config(trust(key)).build().into()
 }
 
 #[test]
@@ -136,4 +139,40 @@ fn a_server_that_speaks_no_tls_is_an_error() {
     let server = util::HttpServer::start(|_| answer("400 Bad Request", ""));
     let error = Agent::new_with_defaults().get(format!("https://{}/", server.address)).call();
     assert!(error.is_err());
+}
+
+#[test]
+fn a_request_that_is_configured_for_another_tls_is_not_sent_in_clear() {
+    let server = util::HttpServer::start(|_| answer("200 OK", "in clear"));
+    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).build();
+    let agent: Agent = Agent::config_builder().tls_config(tls).build().into();
+    let error = agent.get(format!("https://{}/", server.address)).call().unwrap_err();
+    assert!(matches!(error, Error::TlsRequired), "{error:?}");
+}
+
+/// TLS is with the host that is asked for, whatever lies between.
+#[test]
+fn a_proxy_sees_nothing_but_tls() {
+    let key = certificate("secret.example");
+    let port = https_server(&key);
+    for scheme in ["http", "socks5h"] {
+        let proxy = util::serve_one(move |mut client| {
+            if scheme == "http" {
+                util::read_request(&mut BufReader::new(&client))?;
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+            } else {
+                // A greeting of one method, and a question with that name and a port.
+                client.read_exact(&mut [0; 3])?;
+                client.write_all(&[5, 0])?;
+                client.read_exact(&mut [0; 4 + 1 + "secret.example".len() + 2])?;
+                client.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0])?;
+            }
+            util::relay(&client, &TcpStream::connect(("127.0.0.1", port))?)
+        });
+        let proxy = Proxy::new(&format!("{scheme}://{proxy}")).unwrap();
+        let config = Agent::config_builder().tls_config(trust(&key)).proxy(Some(proxy));
+        let agent: Agent = config.build().into();
+        let mut response = agent.get("https://secret.example/through").call().unwrap();
+        assert_eq!(response.body_mut().read_to_string().unwrap(), "/through", "{scheme}");
+    }
 }

@@ -7,7 +7,7 @@ use ::ureq::typestate::AgentScope;
 use ::ureq::unversioned::resolver::Resolver;
 use ::ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 
-use super::{GreenConnector, GreenResolver};
+use super::{GreenConnector, GreenResolver, GreenSocksConnector};
 
 /// Keeps connections and configuration between requests: [`ureq::Agent`](::ureq::Agent), but that its
 /// sockets are green.
@@ -75,7 +75,8 @@ impl Agent {
     #[must_use]
     pub fn new_with_config(config: Config) -> Self {
         let connector =
-            ().chain(ConnectProxyConnector::default())
+            ().chain(GreenSocksConnector)
+                .chain(ConnectProxyConnector::default())
                 .chain(GreenConnector)
                 .chain(RustlsConnector::default());
         Self::with_parts(config, connector, GreenResolver)

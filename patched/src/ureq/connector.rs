@@ -10,12 +10,13 @@ use ::ureq::unversioned::transport::{
     Transport, time,
 };
 use ::ureq::{Error, Proxy, ProxyProtocol, Timeout};
-use evy_green_net::TcpStream;
-
-/// The least that one of several addresses gets of the time to connect.
-const LEAST_SHARE: Duration = Duration::from_millis(10);
+use evy_green_net::{ConnectOptions, TcpStream};
 
 /// Opens green sockets, where ureq's `TcpConnector` opens std's.
+///
+/// Of a host's several addresses it does not try one after the other, but as
+/// [`evy_green_net::connect`] does: an address that has not answered within 250 ms gets company by the
+/// next, and the first to answer is taken.
 ///
 /// [`Agent`](super::Agent) has it already; it is public for other chains of connectors.
 ///
@@ -50,83 +51,55 @@ impl<In: Transport> Connector<In> for GreenConnector {
         if let Some(transport) = chained {
             return Ok(Some(Either::A(transport)));
         }
-        let config = details.config;
-        if config.proxy().is_some_and(|proxy| is_socks(proxy) && !proxy.is_no_proxy(details.uri)) {
-            let text = "green sockets do not know SOCKS proxies";
+        if socks_proxy(details).is_some() {
+            let text = "this chain of connectors knows no SOCKS proxies";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text).into());
         }
-        let stream = connect_to_one(details)?;
-        // Green sockets have it on from the start.
-        if !config.no_delay() {
-            stream.set_nodelay(false)?;
-        }
-        let transport = GreenTransport {
-            socket: Arc::new(Socket(stream)),
-            buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
-        };
-        let handle: Weak<Socket> = Arc::downgrade(&transport.socket);
-        (details.register_shutdown)(handle)?;
-        Ok(Some(Either::B(transport)))
+        Ok(Some(Either::B(open(&details.addrs, details)?)))
     }
 }
 
-fn is_socks(proxy: &Proxy) -> bool {
-    !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
+/// The SOCKS proxy that the request has to go by, if there is one.
+pub(super) fn socks_proxy<'a>(details: &ConnectionDetails<'a>) -> Option<&'a Proxy> {
+    let is_socks =
+        |proxy: &&Proxy| !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
+    details.config.proxy().filter(is_socks).filter(|proxy| !proxy.is_no_proxy(details.uri))
 }
 
-/// Tries the addresses in turn. Each but the last gets half of the time that is left.
-fn connect_to_one(details: &ConnectionDetails<'_>) -> Result<TcpStream, Error> {
+/// Connects to the first of `addresses` that answers; the agent can close the connection from then on.
+pub(super) fn open(
+    addresses: &[SocketAddr],
+    details: &ConnectionDetails<'_>,
+) -> Result<GreenTransport, Error> {
+    let config = details.config;
+    let transport = GreenTransport {
+        socket: Arc::new(Socket(connect(addresses, details)?)),
+        buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
+    };
+    let handle: Weak<Socket> = Arc::downgrade(&transport.socket);
+    (details.register_shutdown)(handle)?;
+    Ok(transport)
+}
+
+fn connect(addresses: &[SocketAddr], details: &ConnectionDetails<'_>) -> Result<TcpStream, Error> {
+    let mut options = ConnectOptions::new().nodelay(details.config.no_delay());
     let deadline = deadline(details);
-    let mut last = Error::from(io::Error::from(io::ErrorKind::ConnectionRefused));
-    for (index, address) in details.addrs.iter().enumerate() {
-        let mut share = None;
-        if let Some(deadline) = deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Error::Timeout(details.timeout.reason));
-            }
-            let is_last = index + 1 == details.addrs.len();
-            share = Some(if is_last { left } else { (left / 2).max(LEAST_SHARE) });
-        }
-        last = match connect(address, share) {
-            Ok(stream) => return Ok(stream),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Error::Timeout(Timeout::Connect)
-            }
-            Err(error) if concerns_address(&error) => error.into(),
-            Err(error) => return Err(error.into()),
-        };
+    if let Some(left) = time_left(deadline, details.timeout.reason)? {
+        options = options.timeout(left);
     }
-    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-        return Err(Error::Timeout(details.timeout.reason));
-    }
-    Err(last)
+    options.connect(addresses).map_err(|error| match deadline {
+        Some(deadline) if deadline <= Instant::now() => named(error, details.timeout.reason),
+        // The system has its own limit.
+        _ => named(error, Timeout::Connect),
+    })
 }
 
-fn deadline(details: &ConnectionDetails<'_>) -> Option<Instant> {
+/// Until when there has to be a connection, with all that it goes by.
+pub(super) fn deadline(details: &ConnectionDetails<'_>) -> Option<Instant> {
     match (details.now, details.timeout.after) {
         (time::Instant::Exact(start), time::Duration::Exact(after)) => start.checked_add(after),
         _ => None,
     }
-}
-
-fn connect(address: &SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
-    match timeout {
-        Some(timeout) => TcpStream::connect_timeout(address, timeout),
-        None => TcpStream::connect(*address),
-    }
-}
-
-/// Whether the host's next address may do better.
-fn concerns_address(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::NetworkDown
-            | io::ErrorKind::AddrNotAvailable
-    )
 }
 
 #[derive(Debug)]
@@ -190,7 +163,10 @@ impl Transport for GreenTransport {
 }
 
 /// What is left until the deadline; none is for ever.
-fn time_left(deadline: Option<Instant>, reason: Timeout) -> Result<Option<Duration>, Error> {
+pub(super) fn time_left(
+    deadline: Option<Instant>,
+    reason: Timeout,
+) -> Result<Option<Duration>, Error> {
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     if left.is_some_and(|left| left.is_zero()) {
         return Err(Error::Timeout(reason));
