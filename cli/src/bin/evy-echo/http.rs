@@ -28,10 +28,7 @@ const BYTES_PER_SECOND: u64 = 500;
 /// What of a request is told about its body, and so is true of the answer's, too.
 const OF_BODY: [header::HeaderName; 2] = [header::CONTENT_TYPE, header::CONTENT_ENCODING];
 
-pub(crate) fn serve_http<L>(
-    listeners: Vec<L>,
-    terms: &Terms,
-) -> io::Result<Option<Rc<dyn Serving>>>
+pub(crate) fn serve_http<L>(listeners: Vec<L>, terms: &Terms) -> io::Result<Option<Rc<dyn Serving>>>
 where
     L: Listener<Stream: Into<Stream>>,
 {
@@ -61,10 +58,8 @@ where
     let mut server = listeners.fold(server, Server::listener).client_limit(&terms.clients);
     if let Some(time) = terms.idle_timeout {
         let patience = time.min(PATIENCE_AT_MOST);
-        server = server
-            .idle_timeout(time)
-            .head_timeout(patience)
-            .min_rate(BYTES_PER_SECOND, patience);
+        server =
+            server.idle_timeout(time).head_timeout(patience).min_rate(BYTES_PER_SECOND, patience);
     }
     if terms.book.log {
         server = server.access_log(log);

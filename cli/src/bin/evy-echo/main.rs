@@ -128,7 +128,9 @@ fn open(options: &Options, has_certificate: bool) -> io::Result<Sockets> {
     }
     let without_http =
         |addresses: &[Address]| addresses.iter().find(|address| address.is_udp()).map(no_http);
-    if options.http && let Some(error) = without_http(&options.addresses) {
+    if options.http
+        && let Some(error) = without_http(&options.addresses)
+    {
         return Err(error);
     }
     let sockets = Sockets::open(&options.addresses, options.cores)?;

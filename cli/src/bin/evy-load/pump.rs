@@ -1,6 +1,6 @@
 //! Sends what is large from a green thread of its own.
 //!
-//! An echo server that cannot write its answers stops reading. So a client that writes more than the
+//! A server that answers while it reads stops reading when it cannot write. So a client that writes more than the
 //! sockets' buffers hold has to read meanwhile, or both wait for ever.
 
 use std::cell::{Cell, RefCell};
@@ -11,9 +11,9 @@ use evy::GreenThread;
 use evy::sync::Semaphore;
 
 use crate::connection::Connection;
-use crate::pattern::{Pattern, Position};
+use crate::script::Script;
 
-/// A green thread that writes as many bytes of the pattern as it was told to.
+/// A green thread that writes as many bytes of the script as it was told to.
 pub(crate) struct Pump {
     shared: Rc<Shared>,
     thread: GreenThread<()>,
@@ -29,7 +29,7 @@ struct Shared {
 }
 
 impl Pump {
-    pub(crate) fn start(connection: Rc<Connection>, pattern: Rc<Pattern>, from: Position) -> Self {
+    pub(crate) fn start(connection: Rc<Connection>, script: Script) -> Self {
         let shared = Rc::new(Shared {
             backlog: Cell::new(0),
             grown: Semaphore::new(0),
@@ -37,7 +37,7 @@ impl Pump {
         });
         let of_thread = Rc::clone(&shared);
         let thread = evy::spawn(move || {
-            let failure = of_thread.write(&connection, &pattern, from);
+            let failure = of_thread.write(&connection, script);
             of_thread.failure.replace(Some(failure));
             // The reader learns of it now, and not by its timeout.
             connection.close();
@@ -65,11 +65,11 @@ impl Drop for Pump {
 
 impl Shared {
     /// Writes until that fails.
-    fn write(&self, mut connection: &Connection, pattern: &Pattern, mut at: Position) -> io::Error {
+    fn write(&self, mut connection: &Connection, mut script: Script) -> io::Error {
         loop {
             self.grown.acquire().forget();
             while self.backlog.get() > 0 {
-                let bytes = pattern.take(&mut at, self.backlog.get());
+                let bytes = script.next(self.backlog.get());
                 if let Err(error) = connection.write_all(bytes) {
                     return error;
                 }
