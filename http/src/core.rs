@@ -89,10 +89,12 @@ impl Core {
         }
     }
 
-    /// Ends handlers that are still at work, and returns how many there were.
-    pub(crate) fn kill_handlers(&self) -> usize {
+    /// Ends handlers that are still at work.
+    pub(crate) fn kill_handlers(&self) {
         let ids: Vec<_> = self.handlers.borrow().iter().copied().collect();
-        ids.into_iter().filter(|id| kill(*id)).count()
+        for id in ids {
+            kill(id);
+        }
     }
 
     pub(crate) fn handlers(&self) -> usize {

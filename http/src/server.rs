@@ -522,18 +522,19 @@ impl<A> RunningServer<A> {
             evy_runtime::sleep(PATIENCE.min(grace / 2));
             core.finish_connections(false);
         });
-        let mut stopped = self.server.stop(grace);
+        let stopped = self.server.stop(grace);
         finishing.kill();
-        stopped.killed += self.end();
+        // Of connections that were counted, or that had gone before.
+        self.end();
         stopped
     }
 
-    /// Ends what is left, and returns how many handlers that were.
-    fn end(&self) -> usize {
+    /// Ends what is left.
+    fn end(&self) {
         if let Some(watcher) = self.watcher.take() {
             watcher.kill();
         }
-        self.core.kill_handlers()
+        self.core.kill_handlers();
     }
 }
 
