@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::patience::Waiting;
-use crate::pump::Pump;
+use crate::pump::{Pump, is_gone};
 use crate::run::Run;
 use crate::script::Script;
 use crate::speech::{Answers, Found};
@@ -54,7 +54,8 @@ struct Exchange {
 
 /// Who writes the requests.
 enum Sender {
-    Here(Script),
+    /// With what it has failed by.
+    Here(Script, Option<io::Error>),
     /// When they are large.
     Pump(Pump),
 }
@@ -158,7 +159,7 @@ impl Client {
         let window = run.speech.request().saturating_mul(run.pipeline);
         let sender = match window > ALWAYS_FITS {
             true => Sender::Pump(Pump::start(Rc::clone(&connection), script)),
-            false => Sender::Here(script),
+            false => Sender::Here(script, None),
         };
         Exchange {
             connection,
@@ -256,6 +257,7 @@ impl Client {
         let came = exchange.kept + bytes;
         let Found { answers, taken, failure } =
             exchange.answers.check(&self.buffer[..came], self.due.len(), &self.run.tally);
+        add(&self.run.tally.received, taken as u64);
         self.count(exchange, answers, now);
         if let Some(failure) = failure {
             return Err(failure);
@@ -290,7 +292,15 @@ impl Sender {
     /// Sends so many bytes more, of whole requests.
     fn send(&mut self, connection: &Connection, bytes: usize) -> io::Result<()> {
         match self {
-            Self::Here(script) => script.write(connection, bytes),
+            Self::Here(_, Some(_)) => Ok(()),
+            Self::Here(script, failure) => match script.write(connection, bytes) {
+                Err(error) if is_gone(&error) => {
+                    // What the server has said before may be there, and may be that it goes.
+                    *failure = Some(error);
+                    Ok(())
+                }
+                result => result,
+            },
             Self::Pump(pump) => {
                 pump.send(bytes);
                 Ok(())
@@ -298,10 +308,10 @@ impl Sender {
         }
     }
 
-    /// What has gone wrong elsewhere.
-    fn failure(&self) -> Option<io::Error> {
+    /// What has gone wrong while something was written.
+    fn failure(&mut self) -> Option<io::Error> {
         match self {
-            Self::Here(_) => None,
+            Self::Here(_, failure) => failure.take(),
             Self::Pump(pump) => pump.failure(),
         }
     }

@@ -4,7 +4,7 @@
 //! sockets' buffers hold has to read meanwhile, or both wait for ever.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::rc::Rc;
 
 use evy::GreenThread;
@@ -38,9 +38,12 @@ impl Pump {
         let of_thread = Rc::clone(&shared);
         let thread = evy::spawn(move || {
             let failure = of_thread.write(&connection, script);
+            let is_gone = is_gone(&failure);
             of_thread.failure.replace(Some(failure));
-            // The reader learns of it now, and not by its timeout.
-            connection.close();
+            if !is_gone {
+                // The reader learns of it now, and not by its timeout.
+                connection.close();
+            }
         });
         Self { shared, thread }
     }
@@ -55,6 +58,11 @@ impl Pump {
     pub(crate) fn failure(&self) -> Option<io::Error> {
         self.shared.failure.take()
     }
+}
+
+/// Whether the server has ended the connection. A read finds that, too, behind what came before.
+pub(crate) fn is_gone(failure: &io::Error) -> bool {
+    matches!(failure.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
 }
 
 impl Drop for Pump {

@@ -12,7 +12,7 @@ mod framing;
 use crate::echo::Echoes;
 use crate::failure::Failure;
 use crate::speech::Found;
-use crate::tally::{Tally, add};
+use crate::tally::Tally;
 
 use chunks::Chunks;
 use framing::{Body, Head};
@@ -48,7 +48,6 @@ impl HttpAnswers {
     pub(crate) fn check(&mut self, came: &[u8], in_flight: usize, tally: &Tally) -> Found {
         let mut found = Found::default();
         found.failure = self.take(came, in_flight, tally, &mut found).err();
-        add(&tally.received, found.taken as u64);
         found
     }
 
