@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[cfg(feature = "tls")]
 use evy_green_net::tls::TlsAcceptor;
-use evy_green_net::{Listener, ServerCounters, Stopped};
+use evy_green_net::{ClientLimit, Listener, ServerCounters, Stopped};
 use evy_runtime::{GreenThread, spawn, spawn_future};
 
 use crate::access::AccessLog;
@@ -69,7 +69,7 @@ where
 pub struct Server<L: Listener> {
     listeners: Vec<L>,
     handler: Box<dyn Handler>,
-    max_clients: Option<usize>,
+    clients: Option<ClientLimit>,
     limits: Limits,
     access_log: Option<AccessLog>,
     #[cfg(feature = "tls")]
@@ -96,7 +96,7 @@ where
         Self {
             listeners: vec![listener],
             handler: Box::new(handler),
-            max_clients: None,
+            clients: None,
             limits: Limits::default(),
             access_log: None,
             #[cfg(feature = "tls")]
@@ -143,7 +143,30 @@ where
     /// Never.
     pub fn max_clients(mut self, max_clients: usize) -> Self {
         assert!(max_clients > 0, "a server needs room for one client at least");
-        self.max_clients = Some(max_clients);
+        self.clients = Some(ClientLimit::new(max_clients));
+        self
+    }
+
+    /// Counts its connections in `limit`, together with those of other servers that have it, on this hub
+    /// or on others; in place of [`max_clients`](Self::max_clients).
+    ///
+    /// ```
+    /// # use evy_http::{Request, Server};
+    /// # use evy_green_net::listen;
+    /// use evy_green_net::ClientLimit;
+    ///
+    /// let limit = ClientLimit::new(500);
+    /// let first = Server::new(listen("127.0.0.1:0")?, |_: Request| "hello\n").client_limit(&limit);
+    /// let second = Server::new(listen("127.0.0.1:0")?, |_: Request| "bye\n").client_limit(&limit);
+    /// # drop((first, second));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn client_limit(mut self, limit: &ClientLimit) -> Self {
+        self.clients = Some(limit.clone());
         self
     }
 
@@ -328,8 +351,8 @@ where
         let mut listeners = self.listeners.into_iter();
         let first = listeners.next().expect("a server is made with one");
         let mut server = evy_green_net::Server::new(first, serve).listeners(listeners);
-        if let Some(max_clients) = self.max_clients {
-            server = server.max_clients(max_clients);
+        if let Some(limit) = &self.clients {
+            server = server.client_limit(limit);
         }
         Ok((server.start()?, core))
     }

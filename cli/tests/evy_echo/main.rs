@@ -1,6 +1,7 @@
 //! The bundled echo server as people run it: started as a program, talked to over TCP, ended by
 //! signals.
 
+mod http;
 mod options;
 mod server;
 mod stop;
@@ -66,6 +67,7 @@ fn help_names_every_option() {
         "--cores",
         "--max-clients",
         "--idle-timeout",
+        "--http",
         "--tls-cert",
         "--tls-key",
         "--stats",

@@ -24,10 +24,10 @@ use crate::server::{
 };
 
 /// A directory of one test; removed in the end.
-struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let path = std::env::temp_dir().join(format!("evy-echo-test-{}-{number}", id()));
@@ -35,7 +35,7 @@ impl Directory {
         Self(path)
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.0.join(name).into_os_string().into_string().unwrap()
     }
 }
@@ -47,13 +47,13 @@ impl Drop for Directory {
 }
 
 /// A certificate for localhost, in files, and who trusts it.
-struct Certificate {
-    directory: Directory,
+pub(crate) struct Certificate {
+    pub(crate) directory: Directory,
     connector: TlsConnector,
 }
 
 impl Certificate {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let directory = Directory::new();
         fs::write(directory.file("chain.pem"), made.cert.pem()).unwrap();
@@ -62,7 +62,7 @@ impl Certificate {
         Self { directory, connector }
     }
 
-    fn options(&self) -> [String; 4] {
+    pub(crate) fn options(&self) -> [String; 4] {
         let (chain, key) = (self.directory.file("chain.pem"), self.directory.file("key.pem"));
         ["--tls-cert".to_owned(), chain, "--tls-key".to_owned(), key]
     }
@@ -74,7 +74,7 @@ impl Certificate {
     }
 }
 
-fn bytes(count: usize) -> Vec<u8> {
+pub(crate) fn bytes(count: usize) -> Vec<u8> {
     (0..count).map(|n| (n / 7 + n / 300) as u8).collect()
 }
 
@@ -404,7 +404,7 @@ fn silent_clients_are_sent_away_and_others_stay() {
 }
 
 /// The number before a word of the line.
-fn number(line: &str, word: &str) -> f64 {
+pub(crate) fn number(line: &str, word: &str) -> f64 {
     let words: Vec<&str> = line.split([' ', ',']).filter(|word| !word.is_empty()).collect();
     let at = words.iter().position(|other| *other == word);
     words[at.unwrap_or_else(|| panic!("no {word} in {line}")) - 1].parse().unwrap()

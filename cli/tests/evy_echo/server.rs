@@ -69,7 +69,7 @@ impl Server {
     /// An address without what says of which kind it is.
     pub(crate) fn plain_address(&self, index: usize) -> &str {
         let address = self.addresses[index].as_str();
-        let prefixes = ["tls:", "udp:", "unix:"];
+        let prefixes = ["tls:", "udp:", "unix:", "http://", "https://"];
         prefixes.iter().find_map(|prefix| address.strip_prefix(prefix)).unwrap_or(address)
     }
 

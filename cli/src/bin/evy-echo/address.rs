@@ -22,6 +22,10 @@ impl Address {
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
+
+    pub(crate) fn is_udp(&self) -> bool {
+        matches!(self, Self::Udp(_))
+    }
 }
 
 /// Whatever has no known prefix is TCP: the system has its say about that when it is listened on.
@@ -48,6 +52,19 @@ impl fmt::Display for Address {
             Self::Tls(address) => write!(f, "tls:{address}"),
             Self::Udp(address) => write!(f, "udp:{address}"),
             Self::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+/// An address where HTTP is spoken, as clients take it. A Unix socket has no such form.
+pub(crate) struct Url<'a>(pub(crate) &'a Address);
+
+impl fmt::Display for Url<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Address::Tcp(address) => write!(f, "http://{address}"),
+            Address::Tls(address) => write!(f, "https://{address}"),
+            other => other.fmt(f),
         }
     }
 }

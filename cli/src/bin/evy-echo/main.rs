@@ -1,5 +1,5 @@
 //! An echo server: sends back what it is sent, to any number of clients at once, over TCP, TLS, UDP and
-//! Unix sockets.
+//! Unix sockets; or, by HTTP, answers each request with its body.
 //!
 //! ```text
 //! cargo run --release --bin evy-echo -- 127.0.0.1:6000
@@ -9,6 +9,7 @@
 //!   options ─► Sockets ─┬─► core 0: Services ─┬─ Server of the plain TCP listeners ─► echo
 //!                       │                     ├─ Server of the TLS listeners ───────► echo_tls
 //!                       │                     ├─ Server of the Unix listeners ──────► echo
+//!                       │                     │  (with --http, servers of HTTP ─────► http)
 //!                       │                     └─ UdpService: Datagrams, one a socket
 //!                       └─► core 1: Services …     each client is a Visit, counted in the core's Tally
 //!   Signals ─► a Notice for each core ─► Services::stop
@@ -19,6 +20,7 @@
 mod address;
 mod datagrams;
 mod echo;
+mod http;
 mod options;
 mod service;
 mod signals;
@@ -39,7 +41,7 @@ use evy::tls::TlsAcceptor;
 use evy::{ClientLimit, GreenThread};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use address::Address;
+use address::{Address, Url};
 use options::Options;
 use service::{Services, Terms};
 use signals::Signals;
@@ -101,7 +103,9 @@ fn say(line: fmt::Arguments<'_>) {
 /// The certificate and key of the command line.
 fn acceptor(options: &Options) -> io::Result<Option<TlsAcceptor>> {
     let (Some(chain), Some(key)) = (&options.tls_cert, &options.tls_key) else { return Ok(None) };
-    match TlsAcceptor::from_files(chain, key) {
+    let acceptor = TlsAcceptor::builder().identity_files(chain, key);
+    let acceptor = if options.http { acceptor.alpn(["h2", "http/1.1"]) } else { acceptor };
+    match acceptor.build() {
         Ok(acceptor) => Ok(Some(acceptor)),
         Err(error) => {
             let (chain, key) = (chain.display(), key.display());
@@ -122,11 +126,24 @@ fn open(options: &Options, has_certificate: bool) -> io::Result<Sockets> {
     if !has_certificate && let Some(error) = secure(&options.addresses) {
         return Err(error);
     }
+    let without_http =
+        |addresses: &[Address]| addresses.iter().find(|address| address.is_udp()).map(no_http);
+    if options.http
+        && let Some(error) = without_http(&options.addresses)
+    {
+        return Err(error);
+    }
     let sockets = Sockets::open(&options.addresses, options.cores)?;
-    match secure(sockets.names()) {
-        Some(error) if !has_certificate => Err(error),
+    match (secure(sockets.names()), without_http(sockets.names())) {
+        (Some(error), _) if !has_certificate => Err(error),
+        (_, Some(error)) if options.http => Err(error),
         _ => Ok(sockets),
     }
+}
+
+fn no_http(address: &Address) -> io::Error {
+    let text = format!("{address} cannot have --http: there is no HTTP over UDP here");
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// What all cores have in common.
@@ -150,6 +167,7 @@ impl Echo<'_> {
             clients: self.clients.clone(),
             idle_timeout: self.options.idle_timeout,
             acceptor: self.acceptor.clone(),
+            http: self.options.http,
             book: Guestbook { tally: Arc::clone(&tally), log: self.options.log },
         };
         let services = Rc::new(Services::start(self.sockets.of_core(index)?, &terms)?);
@@ -158,7 +176,7 @@ impl Echo<'_> {
         // A client may come as soon as the lines are out: then every core listens.
         if self.listening.fetch_add(1, Ordering::SeqCst) + 1 == cores {
             self.sockets.hand_over();
-            announce(self.sockets.names())?;
+            announce(self.sockets.names(), self.options.http)?;
         }
         let (stopped, grace) = (Rc::clone(&services), self.options.grace);
         let stopping = evy::spawn(move || {
@@ -199,10 +217,13 @@ impl OnCore {
 }
 
 /// Says where it listens, in lines that are out when this returns.
-fn announce(names: &[Address]) -> io::Result<()> {
+fn announce(names: &[Address], http: bool) -> io::Result<()> {
     let mut output = io::stdout().lock();
     for name in names {
-        writeln!(output, "listening on {name}")?;
+        match http {
+            true => writeln!(output, "listening on {}", Url(name))?,
+            false => writeln!(output, "listening on {name}")?,
+        }
     }
     output.flush()
 }

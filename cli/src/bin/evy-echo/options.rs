@@ -39,6 +39,16 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub(crate) idle_timeout: Option<Duration>,
 
+    /// Speak HTTP/1.1 and HTTP/2: the answer to a request is its body, with its content-type
+    ///
+    /// On TCP, TLS and Unix addresses; which of the two versions it is, the client says, under TLS by
+    /// ALPN. Bodies of any length are answered while they come: a client has to read its answer while it
+    /// sends. A GET without a body gets a text that says how to ask. It says `listening on
+    /// http://IP:PORT`, or https: under TLS. Without --idle-timeout, a connection may be without a request
+    /// for 75 seconds.
+    #[arg(long)]
+    pub(crate) http: bool,
+
     /// Certificate for tls: addresses, with those above it, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
@@ -49,8 +59,8 @@ pub(crate) struct Options {
 
     /// Write a line about the work to standard error every so often
     ///
-    /// It says how many clients there are and how many have come in all; requests (what one read gives)
-    /// and MiB sent back per second; and what 99 of 100 turns did not take longer than: how late a timer
+    /// It says how many clients there are and how many have come in all; requests (what one read gives, or
+    /// those of HTTP) and MiB sent back per second; and what 99 of 100 turns did not take longer than: how late a timer
     /// of 10 ms came, because the hub was busy with others.
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub(crate) stats: Option<Duration>,
@@ -60,6 +70,9 @@ pub(crate) struct Options {
     pub(crate) grace: Duration,
 
     /// Write a line to standard error when a client comes and when it leaves, with its address and bytes
+    ///
+    /// With --http, a line for each request: the client, the time, the request, the answer's status, bytes
+    /// and seconds.
     #[arg(long)]
     pub(crate) log: bool,
 }
@@ -74,6 +87,7 @@ Examples:
   evy-echo                                    then, in another terminal: nc 127.0.0.1 6000
   evy-echo 0.0.0.0:7 udp:0.0.0.0:7            the echo service of old
   evy-echo tls:[::]:6443 --tls-cert chain.pem --tls-key key.pem
+  evy-echo --http                             then: curl --data hello http://127.0.0.1:6000/
   evy-echo --cores 0 --stats 1 127.0.0.1:0 unix:/tmp/echo
 
 Sockets of systemd: a TCP socket with FileDescriptorName=tls speaks TLS.

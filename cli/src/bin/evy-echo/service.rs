@@ -14,6 +14,7 @@ use evy::{ClientLimit, GreenThread, RunningServer, Server, ServerCounters, Stopp
 
 use crate::datagrams::Datagrams;
 use crate::echo::{echo, echo_tls};
+use crate::http::{serve_http, serve_https};
 use crate::sockets::{Socket, Speech};
 use crate::visit::{Guestbook, Visit};
 
@@ -24,11 +25,13 @@ pub(crate) struct Terms {
     pub(crate) clients: ClientLimit,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) acceptor: Option<TlsAcceptor>,
+    /// HTTP is spoken, and not bytes alone.
+    pub(crate) http: bool,
     pub(crate) book: Guestbook,
 }
 
 /// Something that serves until it is told to stop.
-trait Serving {
+pub(crate) trait Serving {
     fn wait(&self) -> io::Result<()>;
 
     fn stop(&self, grace: Duration) -> Stopped;
@@ -52,9 +55,15 @@ impl Services {
                 Socket::Udp(socket) => services.push(Rc::new(UdpService::start(socket, terms))),
             }
         }
-        services.extend(serve_tcp(plain, terms)?);
-        services.extend(serve_tls(tls, terms)?);
-        services.extend(serve_unix(unix, terms)?);
+        if terms.http {
+            services.extend(serve_http(plain, terms)?);
+            services.extend(serve_https(tls, terms)?);
+            services.extend(serve_http(unix, terms)?);
+        } else {
+            services.extend(serve_tcp(plain, terms)?);
+            services.extend(serve_tls(tls, terms)?);
+            services.extend(serve_unix(unix, terms)?);
+        }
         Ok(Self(services))
     }
 

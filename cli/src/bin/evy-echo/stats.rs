@@ -22,7 +22,16 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn echoed(&self, bytes: usize) {
+        self.asked();
+        self.sent(bytes);
+    }
+
+    /// A request has come, and its answer is sent apart.
+    pub(crate) fn asked(&self) {
         self.requests.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn sent(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Relaxed);
     }
 

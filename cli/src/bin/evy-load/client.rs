@@ -1,23 +1,23 @@
 //! One connection's green thread: sends, reads, checks, and connects again.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::patience::Waiting;
-use crate::pattern::Position;
-use crate::pump::Pump;
+use crate::pump::{Pump, is_gone};
 use crate::run::Run;
+use crate::script::Script;
+use crate::speech::{Answers, Found};
 use crate::tally::add;
 
 /// Up to so many bytes in flight are written by the green thread that reads: the server's receive
 /// buffer holds them, also when it does not read.
 const ALWAYS_FITS: usize = 16 << 10;
-/// The read buffer's size, if requests are that large.
-const LARGEST_BUFFER: usize = 64 << 10;
 /// The pause after a connection that gave nothing; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -40,26 +40,30 @@ pub(crate) struct Client {
 /// The state of one connection.
 struct Exchange {
     connection: Rc<Connection>,
-    /// There when requests are large.
-    pump: Option<Pump>,
-    /// Where in the pattern the next request and the next byte of an answer are.
-    to_send: Position,
-    to_come: Position,
+    sender: Sender,
+    answers: Answers,
+    /// Bytes at the start of the buffer that have come, and mean nothing yet.
+    kept: usize,
     /// Requests that may still be sent on it.
     left: usize,
-    /// Bytes that have come of the answer to the first request in flight.
-    partial: usize,
     /// Reads end when the next request is due.
     reads_are_timed: bool,
     /// An answer has come.
     useful: bool,
 }
 
+/// Who writes the requests.
+enum Sender {
+    /// With what it has failed by.
+    Here(Script, Option<io::Error>),
+    /// When they are large.
+    Pump(Pump),
+}
+
 impl Client {
     pub(crate) fn new(run: Rc<Run>, number: usize, waiting: Rc<Waiting>) -> Self {
-        let (pipeline, window) = (run.pipeline, run.window);
-        // A byte more than can be in flight shows that there was one too many.
-        let buffer = vec![0; window.saturating_add(1).min(LARGEST_BUFFER)].into();
+        let pipeline = run.pipeline;
+        let buffer = run.speech.buffer(pipeline);
         Self { run, number, sent: 0, due: VecDeque::with_capacity(pipeline), waiting, buffer }
     }
 
@@ -122,6 +126,9 @@ impl Client {
         let mut exchange = self.exchange(connection);
         self.waiting.begin(Rc::clone(&exchange.connection));
         let result = self.talk(&mut exchange);
+        if result.is_ok() {
+            self.take_back();
+        }
         let lost = self.due.len();
         self.due.clear();
         self.waiting.end();
@@ -131,27 +138,35 @@ impl Client {
             Err(_) if self.waiting.is_given_up() => self.report(&Failure::TimedOut, lost),
             Err(failure) => {
                 // What the pump has met is the cause of what the read gave.
-                let of_pump = exchange.pump.as_ref().and_then(Pump::failure).map(Failure::Write);
-                self.report(of_pump.as_ref().unwrap_or(&failure), lost);
+                self.report(&exchange.sender.failure().map_or(failure, Failure::Write), lost);
             }
         }
         if exchange.useful { Useful::Partly } else { Useful::No }
     }
 
+    /// Takes back the requests that a server which answers no more on their connection has left: it has
+    /// not looked at them, and they are sent on the next one.
+    fn take_back(&mut self) {
+        let unanswered = self.due.len() as u64;
+        self.due.clear();
+        self.sent -= unanswered;
+        self.run.tally.sent.set(self.run.tally.sent.get() - unanswered);
+    }
+
     fn exchange(&self, connection: Connection) -> Exchange {
         let (run, connection) = (&self.run, Rc::new(connection));
-        let mut start = run.pattern.start(self.number);
-        // Goes on where the last connection's requests ended, that no two of them are the same.
-        run.pattern.skip(&mut start, (self.sent as usize).wrapping_mul(run.size));
-        let pump = (run.window > ALWAYS_FITS)
-            .then(|| Pump::start(Rc::clone(&connection), Rc::clone(&run.pattern), start));
+        let (script, answers) = run.speech.begin(self.number, self.sent);
+        let window = run.speech.request().saturating_mul(run.pipeline);
+        let sender = match window > ALWAYS_FITS {
+            true => Sender::Pump(Pump::start(Rc::clone(&connection), script)),
+            false => Sender::Here(script, None),
+        };
         Exchange {
             connection,
-            pump,
-            to_send: start,
-            to_come: start,
+            sender,
+            answers,
+            kept: 0,
             left: run.per_connection,
-            partial: 0,
             reads_are_timed: false,
             useful: false,
         }
@@ -166,14 +181,21 @@ impl Client {
                 return Ok(());
             }
             self.time_reads(exchange, now)?;
-            let read = (&*connection).read(&mut self.buffer);
+            let read = (&*connection).read(&mut self.buffer[exchange.kept..]);
             now = Instant::now();
             match read {
-                Ok(0) => return Err(Failure::Closed),
+                Ok(0) => {
+                    exchange.answers.end(&self.run.tally)?;
+                    self.count(exchange, 1, now);
+                    return Ok(());
+                }
                 Ok(bytes) => self.check(exchange, bytes, now)?,
                 // The next request is due.
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
                 Err(error) => return Err(Failure::Read(error)),
+            }
+            if exchange.answers.are_over() {
+                return Ok(());
             }
         }
     }
@@ -200,7 +222,8 @@ impl Client {
             self.waiting.add(self.due.len());
         }
         add(&self.run.tally.sent, requests as u64);
-        self.write(exchange, requests * self.run.size).map_err(Failure::Write)
+        let bytes = requests * self.run.speech.request();
+        exchange.sender.send(&exchange.connection, bytes).map_err(Failure::Write)
     }
 
     fn may_send(&self, exchange: &Exchange) -> bool {
@@ -210,16 +233,6 @@ impl Client {
     /// When the next request is to be sent: without a rate, at once.
     fn next_due(&self, now: Instant) -> Instant {
         self.run.pace.get().map_or(now, |pace| pace.due(self.number, self.sent))
-    }
-
-    fn write(&self, exchange: &mut Exchange, bytes: usize) -> io::Result<()> {
-        if let Some(pump) = &exchange.pump {
-            pump.send(bytes);
-            return Ok(());
-        }
-        // So few bytes are one piece.
-        let bytes = self.run.pattern.take(&mut exchange.to_send, bytes);
-        (&*exchange.connection).write_all(bytes)
     }
 
     /// Has the next read wait until the next request is due, or for ever.
@@ -234,29 +247,73 @@ impl Client {
         Ok(())
     }
 
-    /// Checks what has come, the first `bytes` of the buffer, and counts the answers in it.
+    /// Checks what has come, so many bytes behind those that were kept, and counts the answers in it.
     fn check(
         &mut self,
         exchange: &mut Exchange,
         bytes: usize,
         now: Instant,
     ) -> Result<(), Failure> {
-        let size = self.run.size;
-        let expected = bytes.min(self.due.len() * size - exchange.partial);
-        let came = &self.buffer[..expected];
-        if let Err((at, right)) = self.run.pattern.compare(&mut exchange.to_come, came) {
-            let of_answer = (exchange.partial + at) % size;
-            return Err(Failure::Corrupt { at: of_answer, came: came[at], expected: right });
+        let came = exchange.kept + bytes;
+        let Found { answers, taken, failure } =
+            exchange.answers.check(&self.buffer[..came], self.due.len(), &self.run.tally);
+        add(&self.run.tally.received, taken as u64);
+        self.count(exchange, answers, now);
+        if let Some(failure) = failure {
+            return Err(failure);
         }
-        add(&self.run.tally.received, expected as u64);
-        let answers = (exchange.partial + expected) / size;
-        exchange.partial = (exchange.partial + expected) % size;
+        exchange.kept = came - taken;
+        if exchange.kept > 0 {
+            self.keep(taken..came)?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, exchange: &mut Exchange, answers: usize, now: Instant) {
         if answers > 0 {
             exchange.useful = true;
             self.run.tally.answers(now, &mut self.due, answers);
         }
         self.waiting.progress(self.due.len(), now);
-        if bytes > expected { Err(Failure::Surplus) } else { Ok(()) }
+    }
+
+    /// Moves what means nothing yet to the start of the buffer.
+    fn keep(&mut self, bytes: Range<usize>) -> Result<(), Failure> {
+        if bytes.len() == self.buffer.len() {
+            let text = format!("the head of an answer is longer than {} bytes", bytes.len());
+            return Err(Failure::Malformed(text));
+        }
+        self.buffer.copy_within(bytes, 0);
+        Ok(())
+    }
+}
+
+impl Sender {
+    /// Sends so many bytes more, of whole requests.
+    fn send(&mut self, connection: &Connection, bytes: usize) -> io::Result<()> {
+        match self {
+            Self::Here(_, Some(_)) => Ok(()),
+            Self::Here(script, failure) => match script.write(connection, bytes) {
+                Err(error) if is_gone(&error) => {
+                    // What the server has said before may be there, and may be that it goes.
+                    *failure = Some(error);
+                    Ok(())
+                }
+                result => result,
+            },
+            Self::Pump(pump) => {
+                pump.send(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// What has gone wrong while something was written.
+    fn failure(&mut self) -> Option<io::Error> {
+        match self {
+            Self::Here(_, failure) => failure.take(),
+            Self::Pump(pump) => pump.failure(),
+        }
     }
 }
 

@@ -20,13 +20,30 @@ pub(crate) enum Failure {
         came: u8,
         expected: u8,
     },
-    /// More came than was sent.
+    /// More came than was sent, or asked for.
     Surplus,
+    /// What came is no answer of HTTP.
+    Malformed(String),
+    /// An answer of HTTP has not as many bytes as were posted.
+    Length {
+        came: usize,
+        expected: usize,
+    },
 }
 
 /// The failures by name, in the order of the report.
-pub(crate) const KINDS: [&str; 8] =
-    ["connect", "handshake", "read", "write", "closed", "timeout", "corrupt", "surplus"];
+pub(crate) const KINDS: [&str; 10] = [
+    "connect",
+    "handshake",
+    "read",
+    "write",
+    "closed",
+    "timeout",
+    "corrupt",
+    "surplus",
+    "malformed",
+    "length",
+];
 
 impl Failure {
     /// Its index in [`KINDS`].
@@ -40,6 +57,8 @@ impl Failure {
             Self::TimedOut => 5,
             Self::Corrupt { .. } => 6,
             Self::Surplus => 7,
+            Self::Malformed(_) => 8,
+            Self::Length { .. } => 9,
         }
     }
 }
@@ -56,7 +75,11 @@ impl fmt::Display for Failure {
             Self::Corrupt { at, came, expected } => {
                 write!(f, "byte {at} of an answer is {came:#04x} and not {expected:#04x}")
             }
-            Self::Surplus => f.write_str("more bytes came back than were sent"),
+            Self::Surplus => f.write_str("more bytes came back than were sent or asked for"),
+            Self::Malformed(text) => write!(f, "what came is no answer of HTTP: {text}"),
+            Self::Length { came, expected } => {
+                write!(f, "an answer has {came} bytes, and not the {expected} that were sent")
+            }
         }
     }
 }

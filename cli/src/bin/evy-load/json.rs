@@ -52,6 +52,14 @@ pub(crate) fn of(report: &Report) -> String {
     object.add("opened", report.opened);
     object.add("closed_idle", report.closed_idle);
     object.add("errors", errors.end());
+    if let Some(statuses) = &report.statuses {
+        let mut by_status = Object::new();
+        for (status, count) in statuses {
+            by_status.add(&status.to_string(), count);
+        }
+        object.add("statuses", by_status.end());
+        object.add("not_2xx", report.unsuccessful().map(|(_, count)| count).sum::<u64>());
+    }
     object.add("messages", array(report.told.iter().map(|text| Text(text))));
     object.add("latency_us", latency.end());
     object.end()

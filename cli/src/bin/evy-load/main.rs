@@ -1,15 +1,18 @@
-//! A load generator for echo servers: how many requests a second, how late the answers are, and
-//! whether every byte comes back. It runs on evy itself, with a green thread for each connection.
+//! A load generator for echo servers and servers of HTTP: how many requests a second, how late the answers
+//! are, and whether every byte comes back. It runs on evy itself, with a green thread for each connection.
 //!
 //! ```text
 //! cargo run --release --bin evy-load -- 127.0.0.1:6000 --connections 100 --duration 10
+//! cargo run --release --bin evy-load -- http://127.0.0.1:8080/ --rate 10k
 //! ```
 
 #![forbid(unsafe_code)]
 
 mod client;
 mod connection;
+mod echo;
 mod failure;
+mod http;
 mod json;
 mod options;
 mod pace;
@@ -19,20 +22,21 @@ mod pump;
 mod ramp;
 mod report;
 mod run;
+mod script;
+mod speech;
 mod tally;
 mod tls;
+mod url;
 mod view;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::options::Options;
 use crate::report::Report;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::from_command_line();
     match load(&options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -1,21 +1,28 @@
 //! What the command line says.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use crate::tls::Trust;
+use crate::url::{self, Field, Url};
 
 /// The longest `--duration`: what is longer is a slip of the finger.
 const LONGEST_SECONDS: f64 = 1e9;
 const LARGEST_SIZE: usize = 1 << 30;
+/// Bytes of a request to an echo server, unless something else is said.
+const USUAL_SIZE: usize = 64;
 
-/// Load generator for echo servers: sends requests, checks every byte of the answers, and says how
-/// many a second there were and how long they took. Exit code 1 when an answer was wrong or missing.
+/// Load generator for echo servers and for servers of HTTP/1.1: sends requests, checks the answers, and
+/// says how many a second there were and how long they took. Exit code 1 when an answer was wrong or
+/// missing.
+///
+/// Of an echo server every byte is checked. An answer by HTTP has to be complete, and its status has to
+/// be 2xx; redirects are not followed.
 ///
 /// Without --rate a connection sends its next request when an answer has come (as fast as the server
 /// allows). With --rate requests are sent by the clock, and an answer's latency counts from the time at
@@ -31,11 +38,14 @@ Examples:
   evy-load 127.0.0.1:6000 --per-connection 1         a connection for every request
   evy-load 127.0.0.1:6000 --size 1M --pipeline 4     throughput
   evy-load tls:127.0.0.1:6443 --tls-insecure         TLS, with whatever certificate
+  evy-load http://127.0.0.1:8080/path                GET by HTTP
+  evy-load http://127.0.0.1:6000 --size 1k --echo    POST of 1 KiB to evy-echo --http
 
 SIGINT (Ctrl-C) ends it early, with the figures so far."
 )]
 pub(crate) struct Options {
-    /// The echo server, as IP:PORT, HOST:PORT, or tls:IP:PORT (as evy-echo says it), which means --tls
+    /// The server: IP:PORT or HOST:PORT of an echo server, tls:IP:PORT (as evy-echo says it), which means
+    /// --tls, or a URL with http:// or https://, which means --http
     #[arg(value_name = "ADDR")]
     pub(crate) address: Address,
 
@@ -43,9 +53,11 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "N", default_value = "50", value_parser = count)]
     pub(crate) connections: usize,
 
-    /// Bytes of a request; k and M mean KiB and MiB
-    #[arg(long, short, value_name = "BYTES", default_value = "64", value_parser = size)]
-    pub(crate) size: usize,
+    /// Bytes of a request; k and M mean KiB and MiB [default: 64, and by HTTP a GET without a body]
+    ///
+    /// By HTTP, those of its body, which is sent by POST.
+    #[arg(long, short, value_name = "BYTES", value_parser = size)]
+    size: Option<usize>,
 
     /// Requests that a connection sends ahead of the answers
     #[arg(long, short, value_name = "N", default_value = "1", value_parser = count)]
@@ -71,6 +83,18 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "SECS", default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,
 
+    /// Speak HTTP/1.1; ADDR may have a path then
+    #[arg(long)]
+    http: bool,
+
+    /// A field of each request by HTTP, in place of ours of that name; as often as you like
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    fields: Vec<Field>,
+
+    /// By HTTP, what --size has posted has to come back: check it as that of an echo server
+    #[arg(long, requires = "size")]
+    pub(crate) echo: bool,
+
     /// Connect by TLS, trusting whom the system trusts; each connection does a whole handshake
     #[arg(long)]
     tls: bool,
@@ -93,9 +117,66 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The most bytes that a connection can be waiting for.
-    pub(crate) fn window(&self) -> usize {
-        self.size.saturating_mul(self.pipeline)
+    /// What this process was started with; ends it where that is nonsense.
+    pub(crate) fn from_command_line() -> Self {
+        Self::parse().settle().unwrap_or_else(|complaint| {
+            Self::command().error(ErrorKind::ValueValidation, complaint).exit()
+        })
+    }
+
+    /// Finds out what is meant where one option says something about another.
+    fn settle(mut self) -> Result<Self, String> {
+        if self.http && self.address.url.is_none() {
+            let tls = self.tls().is_some();
+            self.address = Address::of_url(tls, &self.address.name)?;
+        }
+        let is_http = self.address.url.is_some();
+        if !is_http && (self.echo || !self.fields.is_empty()) {
+            return Err("--echo and --header are for HTTP: see --http".to_owned());
+        }
+        if is_http && !self.address.tls && self.tls().is_some() {
+            return Err("there is no TLS with http://: it is https:// then".to_owned());
+        }
+        Ok(self)
+    }
+
+    /// By HTTP, the head of each request.
+    pub(crate) fn http_head(&self) -> Option<String> {
+        let url = self.address.url.as_ref()?;
+        Some(url::head(url, self.size, &self.fields))
+    }
+
+    /// What is asked for, for people.
+    pub(crate) fn request(&self) -> String {
+        let size = || crate::report::counted(self.size() as u64, "byte");
+        match (&self.address.url, self.size) {
+            (None, _) => size(),
+            (Some(_), None) => "GET".to_owned(),
+            (Some(_), Some(_)) => format!("POST of {}", size()),
+        }
+    }
+
+    pub(crate) fn is_http(&self) -> bool {
+        self.address.url.is_some()
+    }
+
+    /// Bytes of a request, without its head.
+    pub(crate) fn size(&self) -> usize {
+        let usual = if self.is_http() { 0 } else { USUAL_SIZE };
+        self.size.unwrap_or(usual)
+    }
+
+    /// Requests on one connection.
+    pub(crate) fn per_connection(&self) -> usize {
+        match self.fields.iter().any(Field::asks_to_close) {
+            true => 1,
+            false => self.per_connection.unwrap_or(usize::MAX),
+        }
+    }
+
+    /// What is said by TLS about what is spoken over it.
+    pub(crate) fn protocol(&self) -> Option<&'static [u8]> {
+        self.is_http().then_some(b"http/1.1")
     }
 
     /// For TLS: whom to trust, and the server's name.
@@ -112,19 +193,27 @@ impl Options {
 
     /// The address with everything that was said about it.
     pub(crate) fn shown_address(&self) -> Address {
-        Address { tls: self.tls().is_some(), name: self.address.name.clone() }
+        Address { tls: self.tls().is_some(), ..self.address.clone() }
     }
 }
 
-/// Where the server is, in evy-echo's form.
+/// Where the server is, in evy-echo's form or as a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) tls: bool,
     /// `HOST:PORT`, or what the look-up will refuse.
     pub(crate) name: String,
+    /// By HTTP, what is asked for.
+    url: Option<Url>,
 }
 
 impl Address {
+    /// What stands behind `http://` or `https://`.
+    fn of_url(tls: bool, text: &str) -> Result<Self, String> {
+        let url = Url::parse(text)?;
+        Ok(Self { tls, name: url.name(tls), url: Some(url) })
+    }
+
     /// Without the port, and the brackets of IPv6.
     fn host(&self) -> &str {
         let host = self.name.rsplit_once(':').map_or(&*self.name, |(host, _port)| host);
@@ -133,18 +222,28 @@ impl Address {
 }
 
 impl FromStr for Address {
-    type Err = Infallible;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
+    fn from_str(text: &str) -> Result<Self, String> {
+        for (scheme, tls) in [("http://", false), ("https://", true)] {
+            if let Some(rest) = text.strip_prefix(scheme) {
+                return Self::of_url(tls, rest);
+            }
+        }
         let name = text.strip_prefix("tls:");
-        Ok(Self { tls: name.is_some(), name: name.unwrap_or(text).to_owned() })
+        Ok(Self { tls: name.is_some(), name: name.unwrap_or(text).to_owned(), url: None })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let prefix = if self.tls { "tls:" } else { "" };
-        write!(f, "{prefix}{}", self.name)
+        match &self.url {
+            None => write!(f, "{}{}", if self.tls { "tls:" } else { "" }, self.name),
+            Some(Url { authority, target }) => {
+                let scheme = if self.tls { "https" } else { "http" };
+                write!(f, "{scheme}://{authority}{target}")
+            }
+        }
     }
 }
 
@@ -229,6 +328,35 @@ mod tests {
         assert!(matches!(options_of.tls(), Some((Trust::All, "::1"))));
         let options_of = options("--tls-ca file 1.2.3.4:1");
         assert!(matches!(options_of.tls(), Some((Trust::File(_), "1.2.3.4"))));
+    }
+
+    fn settled(args: &str) -> Result<Options, String> {
+        options(args).settle()
+    }
+
+    #[test]
+    fn http_is_wanted_by_its_option_and_by_a_url() {
+        for (args, shown, name) in [
+            ("http://h:1/x", "http://h:1/x", "h:1"),
+            ("--http h:1/x", "http://h:1/x", "h:1"),
+            ("--http h", "http://h/", "h:80"),
+            ("--http --tls-insecure h", "https://h/", "h:443"),
+            ("--http tls:h:1", "https://h:1/", "h:1"),
+            ("--http https://h/", "https://h/", "h:443"),
+        ] {
+            let options = settled(args).unwrap();
+            assert_eq!(options.shown_address().to_string(), shown, "{args}");
+            assert!(options.is_http() && options.address.name == name, "{args}");
+            assert_eq!(options.tls().is_some(), shown.starts_with("https"), "{args}");
+            assert_eq!((options.size(), options.request()), (0, "GET".to_owned()));
+        }
+        let of_echo = settled("h:1").unwrap();
+        assert!(!of_echo.is_http() && of_echo.size() == 64);
+        assert_eq!(settled("http://h --size 5").unwrap().request(), "POST of 5 bytes");
+        assert_eq!(settled("http://h -H connection:close").unwrap().per_connection(), 1);
+        for args in ["h:1 --echo --size 1", "h:1 -H a:b", "http://h --tls", "--http :1"] {
+            assert!(settled(args).is_err(), "{args}");
+        }
     }
 
     #[test]

@@ -1,19 +1,19 @@
 //! Sends what is large from a green thread of its own.
 //!
-//! An echo server that cannot write its answers stops reading. So a client that writes more than the
+//! A server that answers while it reads stops reading when it cannot write. So a client that writes more than the
 //! sockets' buffers hold has to read meanwhile, or both wait for ever.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::rc::Rc;
 
 use evy::GreenThread;
 use evy::sync::Semaphore;
 
 use crate::connection::Connection;
-use crate::pattern::{Pattern, Position};
+use crate::script::Script;
 
-/// A green thread that writes as many bytes of the pattern as it was told to.
+/// A green thread that writes as many bytes of the script as it was told to.
 pub(crate) struct Pump {
     shared: Rc<Shared>,
     thread: GreenThread<()>,
@@ -29,7 +29,7 @@ struct Shared {
 }
 
 impl Pump {
-    pub(crate) fn start(connection: Rc<Connection>, pattern: Rc<Pattern>, from: Position) -> Self {
+    pub(crate) fn start(connection: Rc<Connection>, script: Script) -> Self {
         let shared = Rc::new(Shared {
             backlog: Cell::new(0),
             grown: Semaphore::new(0),
@@ -37,10 +37,13 @@ impl Pump {
         });
         let of_thread = Rc::clone(&shared);
         let thread = evy::spawn(move || {
-            let failure = of_thread.write(&connection, &pattern, from);
+            let failure = of_thread.write(&connection, script);
+            let is_gone = is_gone(&failure);
             of_thread.failure.replace(Some(failure));
-            // The reader learns of it now, and not by its timeout.
-            connection.close();
+            if !is_gone {
+                // The reader learns of it now, and not by its timeout.
+                connection.close();
+            }
         });
         Self { shared, thread }
     }
@@ -57,6 +60,11 @@ impl Pump {
     }
 }
 
+/// Whether the server has ended the connection. A read finds that, too, behind what came before.
+pub(crate) fn is_gone(failure: &io::Error) -> bool {
+    matches!(failure.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+}
+
 impl Drop for Pump {
     fn drop(&mut self) {
         self.thread.kill();
@@ -65,11 +73,11 @@ impl Drop for Pump {
 
 impl Shared {
     /// Writes until that fails.
-    fn write(&self, mut connection: &Connection, pattern: &Pattern, mut at: Position) -> io::Error {
+    fn write(&self, mut connection: &Connection, mut script: Script) -> io::Error {
         loop {
             self.grown.acquire().forget();
             while self.backlog.get() > 0 {
-                let bytes = pattern.take(&mut at, self.backlog.get());
+                let bytes = script.next(self.backlog.get());
                 if let Err(error) = connection.write_all(bytes) {
                     return error;
                 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::failure::KINDS;
+use crate::http::is_success;
 use crate::options::Options;
 use crate::run::Run;
 
@@ -40,7 +41,10 @@ pub(crate) struct Span {
 pub(crate) struct Report {
     pub(crate) address: String,
     pub(crate) connections: usize,
+    /// Of a request, without its head.
     pub(crate) size: usize,
+    /// What was asked for, for people.
+    pub(crate) request: String,
     pub(crate) pipeline: usize,
     pub(crate) per_connection: Option<usize>,
     pub(crate) rate: Option<f64>,
@@ -65,6 +69,8 @@ pub(crate) struct Report {
     pub(crate) received: u64,
     pub(crate) opened: u64,
     pub(crate) closed_idle: u64,
+    /// By HTTP: the statuses of answers, and how many there were of each.
+    pub(crate) statuses: Option<Vec<(u16, u64)>>,
     /// By kind, as in [`KINDS`].
     pub(crate) failures: [u64; KINDS.len()],
     /// The first failures.
@@ -87,7 +93,8 @@ impl Report {
         Self {
             address: options.shown_address().to_string(),
             connections: options.connections,
-            size: options.size,
+            size: options.size(),
+            request: options.request(),
             pipeline: options.pipeline,
             per_connection: options.per_connection,
             rate: options.rate,
@@ -103,6 +110,7 @@ impl Report {
             received: tally.received.get(),
             opened: tally.opened.get(),
             closed_idle: tally.closed_idle.get(),
+            statuses: options.is_http().then(|| tally.statuses()),
             failures: std::array::from_fn(|kind| tally.failures[kind].get()),
             told: tally.told.borrow().clone(),
             latencies: tally.latencies.borrow().clone(),
@@ -125,6 +133,14 @@ impl Report {
 
     /// What has gone wrong, in a line; `None` if nothing has.
     pub(crate) fn verdict(&self) -> Option<String> {
+        let verdicts: Vec<_> = [self.verdict_of_failures(), self.verdict_of_statuses()]
+            .into_iter()
+            .flatten()
+            .collect();
+        (!verdicts.is_empty()).then(|| verdicts.join("; "))
+    }
+
+    fn verdict_of_failures(&self) -> Option<String> {
         if self.failed() == 0 {
             return None;
         }
@@ -133,6 +149,25 @@ impl Report {
         let errors = counted(self.failed(), "error");
         let requests = counted(self.lost, "request");
         Some(format!("{errors} ({}); {requests} lost", kinds.join(", ")))
+    }
+
+    fn verdict_of_statuses(&self) -> Option<String> {
+        let unsuccessful: Vec<_> = self.unsuccessful().collect();
+        if unsuccessful.is_empty() {
+            return None;
+        }
+        let all = counted(unsuccessful.iter().map(|(_, count)| count).sum(), "answer");
+        let each: Vec<_> = unsuccessful
+            .into_iter()
+            .map(|(status, count)| format!("{} of {status}", grouped(count)))
+            .collect();
+        Some(format!("{all} with another status than 2xx ({})", each.join(", ")))
+    }
+
+    /// By HTTP, the statuses that are no success.
+    pub(crate) fn unsuccessful(&self) -> impl Iterator<Item = (u16, u64)> {
+        let all = self.statuses.iter().flatten().copied();
+        all.filter(|(status, _)| !is_success(*status))
     }
 
     /// Rows of the histogram: the upper end in nanoseconds, and how many latencies there were up to it
@@ -181,7 +216,7 @@ impl fmt::Display for Report {
             "{}: {}, {}, pipeline {}, {:.2} s{ended}",
             self.address,
             counted(self.connections as u64, "connection"),
-            counted(self.size as u64, "byte"),
+            self.request,
             self.pipeline,
             self.seconds,
         )?;
@@ -194,7 +229,8 @@ impl fmt::Display for Report {
         )?;
         let mebibytes = self.received as f64 / f64::from(1 << 20);
         let throughput = self.per_second(self.received) / f64::from(1 << 20);
-        writeln!(f, "  MiB each way {mebibytes:>14.1}  {throughput:>12.1}/s")?;
+        let way = if self.statuses.is_some() { "received" } else { "each way" };
+        writeln!(f, "  MiB {way} {mebibytes:>14.1}  {throughput:>12.1}/s")?;
         write!(f, "  connections  {:>14}", grouped(self.opened))?;
         // Otherwise nearly all were made before the start.
         if self.per_connection.is_some() {
@@ -204,6 +240,9 @@ impl fmt::Display for Report {
         let (share, of_request) =
             (self.cpu_share * 100.0, time((self.cpu_of_request * 1e9) as u64));
         writeln!(f, "  own CPU      {share:>13.1}%  {of_request:>12}/request")?;
+        for (status, count) in self.statuses.iter().flatten() {
+            writeln!(f, "  status {status}   {:>14}", grouped(*count))?;
+        }
         writeln!(f, "  errors       {:>14}", grouped(self.failed()))?;
         let further = [
             (
@@ -222,7 +261,7 @@ impl fmt::Display for Report {
 }
 
 /// A number with its noun.
-fn counted(count: u64, noun: &str) -> String {
+pub(crate) fn counted(count: u64, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", grouped(count))
 }

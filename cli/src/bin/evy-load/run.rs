@@ -17,9 +17,9 @@ use crate::failure::Failure;
 use crate::options::Options;
 use crate::pace::Pace;
 use crate::patience::{self, Waiting};
-use crate::pattern::Pattern;
 use crate::ramp::Ramp;
 use crate::report::{Report, Span};
+use crate::speech::Speech;
 use crate::tally::{Tally, add};
 use crate::tls::Tls;
 use crate::view::View;
@@ -32,10 +32,8 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// What all clients share.
 pub(crate) struct Run {
     pub(crate) target: Target,
-    pub(crate) pattern: Rc<Pattern>,
-    pub(crate) size: usize,
+    pub(crate) speech: Speech,
     pub(crate) pipeline: usize,
-    pub(crate) window: usize,
     /// Requests on one connection.
     pub(crate) per_connection: usize,
     pub(crate) timeout: Duration,
@@ -52,11 +50,9 @@ impl Run {
     fn new(options: &Options, target: Target) -> Self {
         Self {
             target,
-            pattern: Rc::new(Pattern::new(options.size)),
-            size: options.size,
+            speech: Speech::new(options),
             pipeline: options.pipeline,
-            window: options.window(),
-            per_connection: options.per_connection.unwrap_or(usize::MAX),
+            per_connection: options.per_connection(),
             timeout: options.timeout,
             ramp: Ramp::new(options.ramp),
             pace: Cell::new(None),
@@ -89,7 +85,8 @@ struct Worker {
 pub(crate) fn run(options: &Options) -> io::Result<Report> {
     let (news, inbox) = unbounded();
     raise_limit();
-    let tls = options.tls().map(|(trust, name)| Tls::new(trust, name)).transpose()?;
+    let tls =
+        options.tls().map(|(trust, name)| Tls::new(trust, name, options.protocol())).transpose()?;
     let (target, first) = Target::find(&options.address.name, tls, options.timeout)
         .map_err(|failure| unreachable(options, &failure))?;
     tell_interrupts(Signals::new([SIGINT, SIGTERM])?, news.clone());

@@ -8,6 +8,8 @@ use hdrhistogram::Histogram;
 
 use crate::failure::{Failure, KINDS};
 
+/// Above any status of HTTP.
+const STATUSES: usize = 1000;
 /// So many failures are told in full.
 const TOLD: usize = 5;
 /// The histogram's longest latency; what is longer counts as that.
@@ -28,6 +30,8 @@ pub(crate) struct Tally {
     pub(crate) opened: Cell<u64>,
     /// Connections that the server closed while nothing was in flight, which is its right.
     pub(crate) closed_idle: Cell<u64>,
+    /// Answers of HTTP by their status.
+    statuses: Box<[Cell<u64>; STATUSES]>,
     /// By kind, as in [`KINDS`].
     pub(crate) failures: [Cell<u64>; KINDS.len()],
     /// The first failures.
@@ -49,6 +53,7 @@ impl Tally {
             lost: Cell::new(0),
             opened: Cell::new(0),
             closed_idle: Cell::new(0),
+            statuses: Box::new([const { Cell::new(0) }; STATUSES]),
             failures: [const { Cell::new(0) }; KINDS.len()],
             told: RefCell::new(Vec::with_capacity(TOLD)),
             last_answer: Cell::new(None),
@@ -66,6 +71,17 @@ impl Tally {
             let latency = now.saturating_duration_since(due).as_nanos();
             latencies.saturating_record(u64::try_from(latency).unwrap_or(u64::MAX));
         }
+    }
+
+    /// Counts an answer of HTTP with this status.
+    pub(crate) fn status(&self, status: u16) {
+        add(&self.statuses[usize::from(status)], 1);
+    }
+
+    /// The statuses that there were, and how many of each.
+    pub(crate) fn statuses(&self) -> Vec<(u16, u64)> {
+        let counts = (0..).zip(self.statuses.iter().map(Cell::get));
+        counts.filter(|(_, count)| *count > 0).collect()
     }
 
     /// Counts a failure of a connection with so many requests in flight. One of the first: its text.

@@ -40,15 +40,19 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
+    /// For a server that may speak several protocols, the one of ours.
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for what can be no server's name; those of reading certificates.
-    pub(crate) fn new(trust: Trust<'_>, name: &str) -> io::Result<Self> {
+    pub(crate) fn new(trust: Trust<'_>, name: &str, protocol: Option<&[u8]>) -> io::Result<Self> {
         ServerName::try_from(name).map_err(|_| {
             let text = format!("'{name}' can be no name of a TLS server: see --tls-name");
             io::Error::new(ErrorKind::InvalidInput, text)
         })?;
-        let connector = TlsConnector::from_config(Arc::new(config(trust)?));
+        let mut config = config(trust)?;
+        config.alpn_protocols.extend(protocol.map(<[u8]>::to_vec));
+        let connector = TlsConnector::from_config(Arc::new(config));
         Ok(Self { connector, name: name.to_owned() })
     }
 

@@ -1,6 +1,8 @@
 //! The bundled load generator as people run it: against the bundled echo server, and against servers
 //! that do not do as they should.
 
+mod http;
+
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -58,6 +60,10 @@ struct TlsEchoServer {
 
 impl TlsEchoServer {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let (id, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
         let directory = std::env::temp_dir().join(format!("evy-load-test-{id}-{number}"));
@@ -70,7 +76,8 @@ impl TlsEchoServer {
         };
         let certificate = file("chain.pem", made.cert.pem());
         let key = file("key.pem", made.signing_key.serialize_pem());
-        let args = ["tls:127.0.0.1:0", "--tls-cert", &certificate, "--tls-key", &key];
+        let args = [more, &["tls:127.0.0.1:0", "--tls-cert", &certificate, "--tls-key", &key]];
+        let args = args.concat();
         Self { server: EchoServer::start_with(&args), directory, certificate }
     }
 
@@ -278,7 +285,12 @@ fn against_the_bundled_server_every_answer_is_right_and_counted() {
 fn requests_ahead_of_the_answers_and_larger_than_all_buffers_come_back_too() {
     let server = EchoServer::start();
     // The last one fills the sockets' buffers many times: a client that only wrote would wait for ever.
-    for args in ["--pipeline 32 --size 7", "--pipeline 3 --size 20k", "--pipeline 2 --size 16M"] {
+    for args in [
+        "--pipeline 32 --size 7",
+        "--pipeline 16 --size 1000",
+        "--pipeline 3 --size 20k",
+        "--pipeline 2 --size 16M",
+    ] {
         let output =
             load(&server.address, &format!("{args} --connections 2 --duration 0.3 --json"));
         let report = Json::of(&output);
@@ -804,6 +816,9 @@ fn help_names_every_option_and_nonsense_is_refused() {
         "--rate",
         "--ramp",
         "--timeout",
+        "--http",
+        "--header",
+        "--echo",
         "--tls",
         "--tls-ca",
         "--tls-insecure",
@@ -815,8 +830,18 @@ fn help_names_every_option_and_nonsense_is_refused() {
         assert!(text.contains(option), "{option} in {text}");
     }
     let both = "--tls-insecure --tls-ca x";
-    let nonsense =
-        ["--connections 0", "--size 0", "--rate 0", "--duration -1", "--ramp x", both, ""];
+    let nonsense = [
+        "--connections 0",
+        "--header a:b",
+        "--http --echo",
+        "--http --header a",
+        "--size 0",
+        "--rate 0",
+        "--duration -1",
+        "--ramp x",
+        both,
+        "",
+    ];
     for args in nonsense {
         let address = if args.is_empty() { "--json" } else { "127.0.0.1:1" };
         assert_eq!(load(address, args).status.code(), Some(2), "{args}");
@@ -834,7 +859,7 @@ fn options(help: &str) -> Vec<&str> {
 
 #[test]
 fn the_man_page_has_every_option_of_the_help() {
-    let page = include_str!("../man/evy-load.1").replace('\\', "");
+    let page = include_str!("../../man/evy-load.1").replace('\\', "");
     let help = stdout(&load("--help", ""));
     let options = options(&help);
     assert!(options.contains(&"--tls-ca") && options.len() >= 20, "{options:?}");
