@@ -491,7 +491,7 @@ fn read_head(mut stream: &TcpStream) -> std::io::Result<String> {
 #[cfg(feature = "http")]
 #[test]
 fn wsgi_says_hello_and_knows_no_other_page() {
-    let (_server, address, _) = listening("wsgi", "127.0.0.1:0");
+    let (_server, address, _) = listening("wsgi", &["127.0.0.1:0"]);
     let get = |path| {
         ask(&address, &format!("GET {path} HTTP/1.1\r\nHost: me\r\nConnection: close\r\n\r\n"))
     };
@@ -1324,7 +1324,7 @@ mod web_proxy {
     use super::*;
 
     fn start() -> (Running, String) {
-        let (server, address, _) = listening("web_proxy", "127.0.0.1:0");
+        let (server, address, _) = listening("web_proxy", &["127.0.0.1:0"]);
         (server, address)
     }
 
