@@ -400,7 +400,7 @@ fn fault_46_the_green_thread_of_an_upgraded_connection_is_killed_at_the_end_of_t
         let bomb = OnDrop(Rc::clone(&theirs));
         evy_http::upgrade("sleep", move |_connection| {
             let _bomb = bomb;
-            evy_runtime::sleep(Duration::from_secs(3600));
+            sleep(Duration::from_secs(3600));
         })
     });
     let mut client = connect(server.local_addr());
