@@ -11,8 +11,8 @@ use super::{End, Session};
 
 /// How it was when a ping was sent.
 pub(in super::super) struct Ping {
-    /// Where it ends, in what was queued.
-    end: u64,
+    /// The socket had no room for it yet.
+    is_behind: bool,
     heard: u64,
     taken: u64,
 }
@@ -30,14 +30,15 @@ impl Session {
         let end = state.wire.queued();
         drop(state);
         self.start_writer();
-        Some(Ping { end, heard: self.heard.get(), taken: self.taken.get() })
+        let is_behind = self.state.borrow().sent < end;
+        Some(Ping { is_behind, heard: self.heard.get(), taken: self.taken.get() })
     }
 
     /// Ends it if nothing has come since that ping. While nobody waits for what comes, nobody knows; and
-    /// where a long message is before the ping, the peer lives if it has taken some of that.
+    /// where the ping was behind a long message, the peer lives if it has taken some of that.
     pub(in super::super) fn end_if_silent(self: &Rc<Self>, ping: &Ping, time: Duration) {
-        let is_under_way = self.state.borrow().sent < ping.end && self.taken.get() > ping.taken;
-        if self.is_listening.get() && self.heard.get() == ping.heard && !is_under_way {
+        let has_taken = ping.is_behind && self.taken.get() > ping.taken;
+        if self.is_listening.get() && self.heard.get() == ping.heard && !has_taken {
             self.end(End::Silent("a ping", time));
         }
     }
