@@ -29,9 +29,12 @@
 //! (what is to go is sent, then our side is ended, then the peer's end is awaited for a while); else it
 //! is closed at once, which wakes whoever waits on it.
 
+mod ping;
+mod writer;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::mem;
 use std::net::Shutdown;
 use std::rc::Rc;
@@ -46,6 +49,7 @@ use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message as Frames};
 
+use self::writer::Writer;
 use super::end::{End, is_closed};
 use super::wire::Wire;
 use super::{CloseCode, Closed, Message, Options, Violation};
@@ -361,7 +365,7 @@ impl Session {
         }
         state.is_writing = true;
         drop(state);
-        let writer = Writer { session: Rc::clone(self), is_done: false };
+        let writer = Writer::new(self);
         let _ = spawn_eager(move || writer.write());
     }
 
@@ -485,132 +489,6 @@ impl Session {
         self.state.borrow_mut().is_hung_up = true;
         close(&self.stream);
         self.progress.wake_all();
-    }
-}
-
-/// For the one that sends pings.
-impl Session {
-    /// Sends a ping, unless there is still something to be sent; `None` after a farewell.
-    pub(super) fn ping(self: &Rc<Self>) -> Option<Ping> {
-        let mut state = self.state.borrow_mut();
-        if !state.can_send() {
-            return None;
-        }
-        if !state.wire.has_outgoing() {
-            state.put(Frame::ping(Bytes::new()));
-        }
-        let end = state.wire.queued();
-        drop(state);
-        self.start_writer();
-        Some(Ping { end, heard: self.heard.get(), taken: self.taken.get() })
-    }
-
-    /// Ends it if nothing has come since that ping. While nobody waits for what comes, nobody knows; and
-    /// where a long message is before the ping, the peer lives if it has taken some of that.
-    pub(super) fn end_if_silent(self: &Rc<Self>, ping: &Ping, time: Duration) {
-        let is_under_way = self.state.borrow().sent < ping.end && self.taken.get() > ping.taken;
-        if self.is_listening.get() && self.heard.get() == ping.heard && !is_under_way {
-            self.end(End::Silent("a ping", time));
-        }
-    }
-
-    /// Has `waker` woken at the end; `false` if that was already.
-    pub(super) fn wake_at_end(&self, waker: &Waker) -> bool {
-        let mut state = self.state.borrow_mut();
-        if state.end.is_some() {
-            return false;
-        }
-        if !state.pinger.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            state.pinger = Some(waker.clone());
-        }
-        true
-    }
-}
-
-/// How it was when a ping was sent.
-pub(super) struct Ping {
-    /// Where it ends, in what was queued.
-    end: u64,
-    heard: u64,
-    taken: u64,
-}
-
-/// The green thread that sends.
-struct Writer {
-    session: Rc<Session>,
-    is_done: bool,
-}
-
-impl Writer {
-    fn write(mut self) {
-        while let Some(batch) = self.next_batch() {
-            if let Err(error) = self.send(&batch) {
-                return self.give_up(&error);
-            }
-            self.note_sent(batch);
-        }
-    }
-
-    /// What is to be sent. When there is nothing the writer is done: whoever has something after this look
-    /// starts another.
-    fn next_batch(&mut self) -> Option<Vec<u8>> {
-        let mut state = self.session.state.borrow_mut();
-        if !state.wire.has_outgoing() {
-            state.is_writing = false;
-            self.is_done = true;
-            return None;
-        }
-        Some(state.wire.take_outgoing(Vec::new()))
-    }
-
-    fn send(&self, batch: &[u8]) -> io::Result<()> {
-        let mut stream = &self.session.stream;
-        let mut rest = batch;
-        while !rest.is_empty() {
-            match stream.write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    rest = &rest[count..];
-                    self.session.taken.set(self.session.taken.get() + count as u64);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        stream.flush()
-    }
-
-    /// Where the peer has gone, what it has sent before can be received, and then its end.
-    fn give_up(mut self, error: &io::Error) {
-        let end = End::lost(error);
-        if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
-            return self.session.end(end);
-        }
-        self.is_done = true;
-        let mut state = self.session.state.borrow_mut();
-        state.is_writing = false;
-        state.cut = Some(end);
-    }
-
-    fn note_sent(&self, batch: Vec<u8>) {
-        let mut state = self.session.state.borrow_mut();
-        state.sent += batch.len() as u64;
-        state.wire.give_back(batch);
-        drop(state);
-        self.session.progress.wake_all();
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if !self.is_done {
-            self.session.state.borrow_mut().is_writing = false;
-            // Nobody can say how much of the last frame is on its way.
-            let text = "the green thread that writes to a WebSocket was killed";
-            self.session.end(End::lost(&io::Error::other(text)));
-            self.session.hang_up();
-        }
-        self.session.progress.wake_all();
     }
 }
 
