@@ -136,6 +136,7 @@ fn play_http_load(args: &[String]) -> io::Result<()> {
     let target = target(args)?;
     let requests = Requests::fixed(target.port, HTTP_REQUEST, b"HTTP/1.1 200 OK\r\n")?;
     let mut load = Load::connect(target, requests)?;
+    load.stay_awake();
     answer_orders(|stretch| load.run(target.server, stretch))
 }
 
