@@ -188,6 +188,8 @@ impl Watched {
             (false, true) => (now.1 - written, Over::Answer),
             (false, false) => return None,
         };
+        // Where this look is late, it is we who were.
+        let time = time.min(limits.between_looks() * 2);
         self.waited = (self.waited + time).saturating_sub(limits.worth(bytes));
         (self.waited >= limits.patience).then_some(over)
     }

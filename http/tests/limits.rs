@@ -107,9 +107,9 @@ fn fault_17_a_connection_without_a_request_is_closed_without_a_word() {
 
 #[test]
 fn fault_17_a_connection_that_is_used_now_and_then_is_not_idle() {
-    let server = server(|_: Request| "hello").idle_timeout(SHORT * 4).start().unwrap();
+    let server = server(|_: Request| "hello").idle_timeout(SHORT * 10).start().unwrap();
     let mut client = connect(server.local_addr());
-    for _ in 0..6 {
+    for _ in 0..12 {
         sleep(SHORT);
         client.write_all(get("/").as_bytes()).unwrap();
         assert_eq!(read_answer(&mut client), (200, "hello".to_owned()));

@@ -73,6 +73,18 @@ fn fault_16_what_the_system_takes_at_once_is_no_time_for_later() {
 }
 
 #[test]
+fn time_in_which_nobody_looked_is_not_the_peers() {
+    let (start, pulse) = (Instant::now(), Pulse::default());
+    pulse.begin_request();
+    let _awaiting = Count::new(&pulse.awaiting_body);
+    let mut watched = Watched::new(start);
+    assert_eq!(watch(&mut watched, &pulse, start, 2), None);
+    let later = start + SECOND * 3600;
+    assert_eq!(watched.look(&pulse, &Limits::default(), later), None);
+    assert_eq!(watch(&mut watched, &pulse, later, 200), Some((27, Over::Body)));
+}
+
+#[test]
 fn fault_17_a_handler_that_takes_its_time_costs_the_client_nothing() {
     let (start, pulse) = (Instant::now(), Pulse::default());
     pulse.begin_request();
