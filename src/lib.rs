@@ -94,7 +94,7 @@ pub mod http {
         Access, Body, BodyError, BodyWriter, ConnectionInfo, Handler, HeaderMap, HeaderName,
         HeaderValue, IntoResponse, Method, PathParams, Request, RequestBody, Response, Router,
         RunningServer, Server, StatusCode, Stream, Upgraded, Uri, Version, header, http, serve,
-        upgrade,
+        tunnel, upgrade,
     };
 
     #[cfg(feature = "websocket")]

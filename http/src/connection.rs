@@ -29,6 +29,7 @@ use crate::io::Io;
 use crate::limits::Limits;
 use crate::pulse::{Over, Pulse, Watched};
 use crate::service::Service;
+use crate::stream::Shared;
 use crate::upgrade::OnUpgrade;
 use crate::{Stream, Upgraded};
 
@@ -96,6 +97,10 @@ pub(crate) struct Connection {
     /// Its future's.
     waker: Cell<Option<Waker>>,
     upgrade: Cell<Option<OnUpgrade>>,
+    /// Only its handlers are left.
+    is_left: Cell<bool>,
+    /// What it runs over, for those who look.
+    stream: RefCell<Option<Shared>>,
     /// Handlers that run for it.
     pub(crate) handlers: Cell<u32>,
 }
@@ -110,6 +115,8 @@ impl Connection {
             order: Cell::new(Order::None),
             waker: Cell::default(),
             upgrade: Cell::default(),
+            is_left: Cell::new(false),
+            stream: RefCell::default(),
             handlers: Cell::new(0),
         })
     }
@@ -154,6 +161,10 @@ impl Connection {
             old if old == order => return,
             _ => self.order.set(order),
         }
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake_by_ref();
             self.waker.set(Some(waker));
@@ -173,6 +184,8 @@ impl Connection {
         let _listed = Listed { core: &core, key };
         core.arrivals.wake_all();
         self.note_waker().await;
+        let stream = Shared::new(stream);
+        *self.stream.borrow_mut() = Some(stream.clone());
         let mut io = Io::new(stream, Rc::clone(&self.pulse));
         match self.unless_ended(read_first(&mut io)).await {
             Some(Ok(first)) if first.is_empty() => {}
@@ -191,6 +204,35 @@ impl Connection {
             }
             None => {}
         }
+        self.wait_for_handlers().await;
+        // Handlers may have this connection for longer; its client has not.
+        drop(self.stream.take());
+    }
+
+    /// A client that goes leaves its handlers behind. It counts as one until they have ended: else it could
+    /// come again, and leave more.
+    async fn wait_for_handlers(&self) {
+        if self.handlers.get() == 0 {
+            return;
+        }
+        self.is_left.set(true);
+        if let Some(stream) = &*self.stream.borrow() {
+            stream.shut_down();
+        }
+        poll_fn(|_| if self.handlers.get() == 0 { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// A handler that ran for it has ended.
+    pub(crate) fn handler_has_ended(&self) {
+        self.handlers.set(self.handlers.get() - 1);
+        if self.is_left.get() && self.handlers.get() == 0 {
+            self.wake();
+        }
+    }
+
+    /// Whether the client is gone, which a handler that waits for something else would not notice.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.stream.borrow().as_ref().is_some_and(Shared::is_reset)
     }
 
     async fn note_waker(&self) {
@@ -251,7 +293,7 @@ impl Connection {
             }
             // What the client has not taken would stay with the system, for minutes.
             (Err(Over::Answer), _) => io.reset_when_closed(),
-            (Err(Over::Idle), _) => {}
+            (Err(Over::Idle | Over::Gone), _) => {}
         }
     }
 
@@ -260,6 +302,8 @@ impl Connection {
     fn go_on(&self, io: Io, read_buf: Bytes, upgrade: OnUpgrade) {
         let (stream, ahead) = io.into_parts();
         debug_assert!(ahead.is_empty(), "hyper has read it");
+        drop(self.stream.take());
+        let stream = stream.into_stream().expect("nobody else has it");
         stream.finish_itself(false);
         let upgraded = Upgraded::new(Rc::clone(&self.core), stream, read_buf);
         self.core.spawn_handler(move || upgrade(upgraded));
@@ -306,7 +350,12 @@ impl Connection {
                 http.as_mut().graceful_shutdown();
             }
             // Who does not answer to that is not waited for.
-            if order == Order::Cut(Over::Idle) && farewell.is_none() {
+            let is_idle = self.pulse.busy.get() == 0 && self.pulse.unsent.get() == 0;
+            let is_to_go = match order {
+                Order::Cut(Over::Idle) => true,
+                order => order == Order::Finish && is_idle,
+            };
+            if is_to_go && farewell.is_none() {
                 farewell = Some(Box::pin(Alarm::after(FAREWELL)));
             }
             if let Some(farewell) = &mut farewell

@@ -31,6 +31,8 @@ pub(crate) struct Core {
     /// Of connections that go on in another protocol: what is to be done when the server stops.
     farewells: RefCell<Slots<Rc<dyn Fn()>>>,
     is_stopping: Cell<bool>,
+    /// No handler is started any more.
+    is_over: Cell<bool>,
 }
 
 impl Core {
@@ -57,6 +59,7 @@ impl Core {
             handlers: RefCell::default(),
             farewells: RefCell::default(),
             is_stopping: Cell::new(false),
+            is_over: Cell::new(false),
         }
     }
 
@@ -101,6 +104,10 @@ impl Core {
         key.set(Some(self.add_handler(thread.id())));
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.is_stopping.get()
     }
@@ -142,8 +149,9 @@ impl Core {
         Listed(self, key)
     }
 
-    /// Ends handlers that are still at work.
+    /// Ends handlers that are still at work, and starts no others.
     pub(crate) fn kill_handlers(&self) {
+        self.is_over.set(true);
         let ids: Vec<_> = self.handlers.borrow().iter().copied().collect();
         for id in ids {
             kill(id);

@@ -18,11 +18,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Instant, SystemTime};
 
+use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::connection::Connection;
 use crate::outgoing::Outgoing;
-use crate::{Access, Method, Request, RequestBody, StatusCode};
+use crate::{Access, Method, Request, RequestBody, StatusCode, Version, header};
 
 pub(crate) type Answer = ::http::Response<Outgoing>;
 
@@ -40,6 +41,9 @@ pub(crate) struct Exchange {
     has_ended: Cell<bool>,
     /// The request was `HEAD`.
     is_head: bool,
+    is_connect: bool,
+    /// The client has asked for another protocol, and has nothing else to say before.
+    may_upgrade: bool,
     status: Cell<Option<StatusCode>>,
     bytes: Cell<u64>,
     /// Where there is an access log.
@@ -79,6 +83,9 @@ impl Exchange {
             Box::new(Log { access, begun: Instant::now() })
         });
         let is_head = request.method() == Method::HEAD;
+        let is_connect = request.method() == Method::CONNECT;
+        let may_upgrade =
+            (is_connect || asks_for_upgrade(&request)) && request.body().is_end_stream();
         let request = request.map(|incoming| RequestBody::new(incoming, Rc::clone(connection)));
         Rc::new(Self {
             connection: Rc::clone(connection),
@@ -87,6 +94,8 @@ impl Exchange {
             state: RefCell::new(State::Pending(None)),
             has_ended: Cell::new(false),
             is_head,
+            is_connect,
+            may_upgrade,
             status: Cell::new(None),
             bytes: Cell::new(0),
             log,
@@ -105,6 +114,19 @@ impl Exchange {
     /// The request was `HEAD`: its answer has the head of the one to `GET`, and no body.
     pub(crate) fn is_head(&self) -> bool {
         self.is_head
+    }
+
+    pub(crate) fn is_connect(&self) -> bool {
+        self.is_connect
+    }
+
+    pub(crate) fn may_upgrade(&self) -> bool {
+        self.may_upgrade
+    }
+
+    /// There is no memory for its handler: it can be answered nevertheless.
+    pub(crate) fn begin_again(&self) {
+        *self.state.borrow_mut() = State::Pending(None);
     }
 
     /// Gives the answer to whoever waits for it.
@@ -149,6 +171,7 @@ impl Exchange {
 
     pub(crate) fn count_bytes(&self, count: usize) {
         self.bytes.set(self.bytes.get() + count as u64);
+        self.connection.pulse().count_answer(count);
     }
 
     /// The answer is through, or will never be.
@@ -168,6 +191,18 @@ impl Exchange {
             self.connection.core().log(&access);
         }
     }
+}
+
+/// RFC 9110, 7.8: `Connection` names the field, which says what is asked for.
+fn asks_for_upgrade(request: &::http::Request<Incoming>) -> bool {
+    let headers = request.headers();
+    let names_it = |value: &crate::HeaderValue| {
+        let mut names = value.as_bytes().split(|byte| *byte == b',');
+        names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    request.version() == Version::HTTP_11
+        && headers.contains_key(header::UPGRADE)
+        && headers.get_all(header::CONNECTION).iter().any(names_it)
 }
 
 impl fmt::Debug for Exchange {
@@ -196,6 +231,8 @@ impl Future for Answering {
             }
             State::Over | State::Failed => {
                 drop(state);
+                // For the access log: the handler was killed.
+                self.0.status.set(Some(StatusCode::SERVICE_UNAVAILABLE));
                 self.0.end();
                 Poll::Ready(Err(io::Error::other("a handler of HTTP has ended without an answer")))
             }

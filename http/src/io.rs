@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
 use crate::pulse::Pulse;
-use crate::stream::{AsyncStream, Stream, with_each};
+use crate::stream::{AsyncStream, Shared, with_each};
 
 #[derive(Debug)]
 pub(crate) struct Io {
@@ -37,7 +37,7 @@ thread_local! {
 }
 
 impl Io {
-    pub(crate) fn new(stream: Stream, pulse: Rc<Pulse>) -> Self {
+    pub(crate) fn new(stream: Shared, pulse: Rc<Pulse>) -> Self {
         let stream = AsyncStream::new(stream);
         pulse.is_shaking.set(stream.is_shaking());
         Self { stream, ahead: Bytes::new(), looks: true, is_bounded: false, pulse }
@@ -79,8 +79,8 @@ impl Io {
     }
 
     /// The stream, and what was read ahead of it.
-    pub(crate) fn into_parts(self) -> (Stream, Bytes) {
-        (self.stream.into_stream(), self.ahead)
+    pub(crate) fn into_parts(self) -> (Shared, Bytes) {
+        (self.stream.into_shared(), self.ahead)
     }
 
     #[inline]

@@ -65,7 +65,7 @@ pub use request_body::{BodyError, RequestBody};
 pub use router::{PathParams, Router};
 pub use server::{RunningServer, Server, serve};
 pub use stream::Stream;
-pub use upgrade::{Upgraded, upgrade};
+pub use upgrade::{Upgraded, tunnel, upgrade};
 
 /// A request: its head, and a body to read from.
 pub type Request = ::http::Request<RequestBody>;

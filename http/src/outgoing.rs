@@ -1,5 +1,6 @@
 //! The body of an answer as hyper takes it.
 
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -10,42 +11,49 @@ use http_body::{Body, Frame, SizeHint};
 use crate::exchange::Exchange;
 use crate::pipe::Pipe;
 
+/// The most that HTTP/2 is given at once. It takes each piece as soon as there is room for one byte of it,
+/// and what it has taken is out of sight: nobody would see how slowly the client takes that.
+const PIECE: usize = 64 * 1024;
+
 /// A body on its way. When it is dropped, its request is over.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    content: Content,
+    /// What is there; never empty.
+    rest: Option<Bytes>,
+    /// Where more comes from.
+    pipe: Option<Rc<Pipe>>,
     /// There is a piece that hyper is to send, or has taken and may not be able to send: it takes one ahead
     /// of the room for it. It counts as unsent.
     is_unsent: bool,
     exchange: Rc<Exchange>,
 }
 
-#[derive(Debug)]
-enum Content {
-    /// `None` once it was taken.
-    Full(Option<Bytes>),
-    Piped(Rc<Pipe>),
-}
-
 impl Outgoing {
     pub(crate) fn empty(exchange: &Rc<Exchange>) -> Self {
-        Self { content: Content::Full(None), is_unsent: false, exchange: Rc::clone(exchange) }
+        Self { rest: None, pipe: None, is_unsent: false, exchange: Rc::clone(exchange) }
     }
 
     pub(crate) fn full(exchange: &Rc<Exchange>, bytes: Bytes) -> Self {
-        exchange.add_unsent();
-        let content = Content::Full(Some(bytes));
-        Self { content, is_unsent: true, exchange: Rc::clone(exchange) }
+        let mut outgoing = Self::empty(exchange);
+        outgoing.get(bytes);
+        outgoing
     }
 
     pub(crate) fn piped(exchange: &Rc<Exchange>, pipe: &Rc<Pipe>) -> Self {
-        let content = Content::Piped(Rc::clone(pipe));
-        Self { content, is_unsent: false, exchange: Rc::clone(exchange) }
+        let mut outgoing = Self::empty(exchange);
+        outgoing.pipe = Some(Rc::clone(pipe));
+        outgoing
+    }
+
+    fn get(&mut self, bytes: Bytes) {
+        self.rest = Some(bytes);
+        self.is_unsent = true;
+        self.exchange.add_unsent();
     }
 
     /// hyper asks for the next piece, or for no more: it is through with the last one.
     fn let_go(&mut self) {
-        if std::mem::replace(&mut self.is_unsent, false) {
+        if mem::replace(&mut self.is_unsent, false) {
             self.exchange.remove_unsent();
         }
     }
@@ -59,46 +67,35 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        let this = &mut *self;
-        if !matches!(this.content, Content::Full(Some(_))) {
-            this.let_go();
-        }
-        let piece = match &mut this.content {
-            Content::Full(bytes) => match bytes.take() {
-                Some(bytes) => Ok(bytes),
-                None => return Poll::Ready(None),
-            },
-            Content::Piped(pipe) => match ready!(pipe.poll_next(context)) {
-                Some(piece) => {
-                    this.exchange.add_unsent();
-                    this.is_unsent = true;
-                    piece
+        if self.rest.is_none() {
+            self.let_go();
+            let Some(pipe) = &self.pipe else { return Poll::Ready(None) };
+            match ready!(pipe.poll_next(context)) {
+                Some(Ok(piece)) => self.get(piece),
+                Some(Err(_cut_off)) => {
+                    let error = std::io::Error::other("the handler has cut its answer off");
+                    return Poll::Ready(Some(Err(error)));
                 }
                 None => return Poll::Ready(None),
-            },
-        };
-        Poll::Ready(Some(match piece {
-            Ok(bytes) => {
-                this.exchange.count_bytes(bytes.len());
-                Ok(Frame::data(bytes))
             }
-            Err(_cut_off) => Err(std::io::Error::other("the handler has cut its answer off")),
-        }))
+        }
+        let is_http2 = self.exchange.connection().pulse().is_http2.get();
+        let piece = match &mut self.rest {
+            Some(rest) if is_http2 && rest.len() > PIECE => rest.split_to(PIECE),
+            rest => rest.take().expect("there is something"),
+        };
+        self.exchange.count_bytes(piece.len());
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Full(bytes) => bytes.is_none(),
-            Content::Piped(pipe) => pipe.has_ended(),
-        }
+        self.rest.is_none() && self.pipe.as_ref().is_none_or(|pipe| pipe.has_ended())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Full(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            Content::Piped(_) => SizeHint::default(),
+        match &self.pipe {
+            None => SizeHint::with_exact(self.rest.as_ref().map_or(0, |rest| rest.len() as u64)),
+            Some(_) => SizeHint::default(),
         }
     }
 }
@@ -106,7 +103,7 @@ impl Body for Outgoing {
 impl Drop for Outgoing {
     fn drop(&mut self) {
         self.let_go();
-        if let Content::Piped(pipe) = &self.content {
+        if let Some(pipe) = &self.pipe {
             pipe.leave();
         }
         self.exchange.end();

@@ -40,6 +40,8 @@ pub(crate) struct Pulse {
     pub(crate) is_shaking: Cell<bool>,
     /// `bytes_read` when the last answer was through.
     pub(crate) answered_at: Cell<u64>,
+    /// Bytes of bodies of requests and of answers that have passed; counted in HTTP/2.
+    pub(crate) of_bodies: Cell<(u64, u64)>,
 }
 
 /// Adds one for as long as it lives.
@@ -74,6 +76,18 @@ impl Pulse {
     }
 
     /// A piece of an answer is there to be sent.
+    /// So much of a request's body has come.
+    pub(crate) fn count_body(&self, bytes: usize) {
+        let (read, written) = self.of_bodies.get();
+        self.of_bodies.set((read + bytes as u64, written));
+    }
+
+    /// So much of an answer's body was taken.
+    pub(crate) fn count_answer(&self, bytes: usize) {
+        let (read, written) = self.of_bodies.get();
+        self.of_bodies.set((read, written + bytes as u64));
+    }
+
     pub(crate) fn add_unsent(&self) {
         self.unsent.set(self.unsent.get() + 1);
     }
@@ -124,6 +138,8 @@ pub(crate) enum Over {
     Body,
     /// A peer that takes its answer too slowly.
     Answer,
+    /// The peer has reset the connection.
+    Gone,
 }
 
 /// What who looks remembers of a connection between two looks.
@@ -158,12 +174,15 @@ impl Watched {
     /// Takes note of what is seen `now`, and says what is over by that.
     pub(crate) fn look(&mut self, pulse: &Pulse, limits: &Limits, now: Instant) -> Option<Over> {
         let (stage, requests) = (pulse.stage(), pulse.requests.get());
-        if (stage, requests) != (self.stage, self.requests) {
-            (self.stage, self.requests) = (stage, requests);
+        // In HTTP/2, a request that begins says nothing of those that are waited for.
+        let is_another = requests != self.requests && !pulse.is_http2.get();
+        if stage != self.stage || is_another {
+            self.stage = stage;
             self.since = now;
             self.waited = Duration::ZERO;
             (self.was_awaiting_body, self.was_sending) = (false, false);
         }
+        self.requests = requests;
         let passed = now - mem::replace(&mut self.last_look, now);
         let lasted = now - self.since;
         match stage {
@@ -181,7 +200,12 @@ impl Watched {
         let sends = pulse.unsent.get() > 0 || pulse.is_write_pending.get();
         let awaited_body = mem::replace(&mut self.was_awaiting_body, awaits_body);
         let sent = mem::replace(&mut self.was_sending, sends);
-        let now = (pulse.bytes_read.get(), pulse.bytes_written.get());
+        let now = if pulse.is_http2.get() {
+            // What else passes is no body, and no answer: pings, heads.
+            pulse.of_bodies.get()
+        } else {
+            (pulse.bytes_read.get(), pulse.bytes_written.get())
+        };
         let (read, written) = mem::replace(&mut self.passed, now);
         let (bytes, over) = match (awaited_body && awaits_body, sent && sends) {
             (true, _) => (now.0 - read, Over::Body),

@@ -282,6 +282,7 @@ impl RequestBody {
                 Ok(chunk) if chunk.len() as u64 > self.left => return Err(BodyError::TooLarge),
                 Ok(chunk) => {
                     self.left -= chunk.len() as u64;
+                    self.connection.pulse().count_body(chunk.len());
                     self.chunk = chunk;
                 }
                 Err(frame) => {

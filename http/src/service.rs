@@ -8,7 +8,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use evy_runtime::{Killed, resume_unwind, spawn_eager};
+use evy_runtime::{Builder, Killed, resume_unwind};
 use hyper::body::Incoming;
 
 use crate::body::Kind;
@@ -19,7 +19,9 @@ use crate::limits::{HANDLERS, LONGEST_LINE};
 use crate::look::Length;
 use crate::outgoing::Outgoing;
 use crate::pipe::{CutOff, Pipe};
-use crate::{BodyWriter, HeaderValue, IntoResponse, Method, Response, StatusCode, Version, header};
+use crate::{
+    BodyError, BodyWriter, HeaderValue, IntoResponse, Method, Response, StatusCode, Version, header,
+};
 
 /// What hyper calls with each request of a connection.
 pub(crate) struct Service(pub(crate) Rc<Connection>);
@@ -78,7 +80,8 @@ fn refuse(connection: &Connection, request: &::http::Request<Incoming>) -> Optio
     {
         return Some(StatusCode::PAYLOAD_TOO_LARGE);
     }
-    (connection.handlers.get() >= HANDLERS).then_some(StatusCode::SERVICE_UNAVAILABLE)
+    let is_too_much = connection.handlers.get() >= HANDLERS || connection.core().is_over();
+    is_too_much.then_some(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// How long the line was in which the request came, without its end; in HTTP/2, how long it would be.
@@ -99,6 +102,7 @@ fn has_valid_target(request: &::http::Request<Incoming>) -> bool {
     is_authority == (method == Method::CONNECT)
         && (path != "*" || method == Method::OPTIONS)
         && path.is_ascii()
+        && uri.authority().is_none_or(|authority| !authority.as_str().contains('@'))
 }
 
 /// Whether the body is coded as we can undo it: chunked, once, and nothing else. hyper looks at the last
@@ -125,7 +129,7 @@ fn has_valid_host(request: &::http::Request<Incoming>) -> bool {
         (Some(_), Some(_)) => false,
         (Some(host), None) if request.version() == Version::HTTP_2 => {
             is_host(host.as_bytes())
-                && authority.is_none_or(|authority| authority == host.as_bytes())
+                && authority.is_none_or(|authority| authority.eq_ignore_ascii_case(host.as_bytes()))
         }
         (Some(host), None) => is_host(host.as_bytes()),
     }
@@ -178,9 +182,14 @@ fn start_handler(exchange: &Rc<Exchange>) {
     let connection = exchange.connection();
     connection.handlers.set(connection.handlers.get() + 1);
     let running = Running(Rc::clone(exchange));
-    let thread = spawn_eager(move || handle(&running.0));
-    if !thread.is_finished() {
-        exchange.handler.set(Some(connection.core().add_handler(thread.id())));
+    match Builder::new().spawn_eager(move || handle(&running.0)) {
+        Ok(thread) if thread.is_finished() => {}
+        Ok(thread) => exchange.handler.set(Some(connection.core().add_handler(thread.id()))),
+        Err(_no_memory) => {
+            drop(exchange.take_request());
+            exchange.begin_again();
+            answer_and_close(exchange, StatusCode::SERVICE_UNAVAILABLE);
+        }
     }
 }
 
@@ -190,11 +199,11 @@ struct Running(Rc<Exchange>);
 impl Drop for Running {
     fn drop(&mut self) {
         let connection = self.0.connection();
-        connection.handlers.set(connection.handlers.get() - 1);
         if let Some(key) = self.0.handler.take() {
             connection.core().remove_handler(key);
         }
         self.0.fail();
+        connection.handler_has_ended();
     }
 }
 
@@ -217,13 +226,23 @@ fn handle(exchange: &Rc<Exchange>) {
 /// Gives an answer to hyper; sends the body of one that is made while it is sent.
 fn give(exchange: &Rc<Exchange>, response: Response) {
     let (mut head, body) = response.into_parts();
+    let is_http2 = exchange.connection().pulse().is_http2.get();
+    // A handler may pass on the head of another server's answer.
+    head.version = if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+    let is_upgrade = matches!(body.0, Kind::Upgrade(_));
+    if is_upgrade && (is_http2 || !exchange.may_upgrade()) {
+        return refuse_upgrade(exchange, &head, is_http2);
+    }
+    // The client would take what comes next for the tunnel, and hyper ends the connection.
+    if exchange.is_connect() && head.status.is_success() && !is_upgrade {
+        return give(exchange, StatusCode::NOT_IMPLEMENTED.into_response());
+    }
     settle_length(exchange, &mut head, &body.0);
     let wants_body = !exchange.is_head() && !has_no_body(head.status);
-    let is_http2 = exchange.connection().pulse().is_http2.get();
     let answer = |body| exchange.answer(Answer::from_parts(head, body));
     match body.0 {
-        // hyper leaves it away in HTTP/1.1 alone.
-        Kind::Full(_) | Kind::Writer(_) if !wants_body && is_http2 => {
+        // hyper leaves it away for `HEAD` in HTTP/1.1 alone.
+        Kind::Full(_) | Kind::Writer(_) if !wants_body && (is_http2 || !exchange.is_head()) => {
             answer(Outgoing::empty(exchange));
         }
         // It takes the head, and lets go of the body.
@@ -232,10 +251,6 @@ fn give(exchange: &Rc<Exchange>, response: Response) {
         }
         Kind::Empty => answer(Outgoing::empty(exchange)),
         Kind::Full(bytes) => answer(Outgoing::full(exchange, bytes)),
-        // In HTTP/2 there is nothing of the kind.
-        Kind::Upgrade(_) if exchange.connection().pulse().is_http2.get() => {
-            give(exchange, StatusCode::NOT_IMPLEMENTED.into_response());
-        }
         Kind::Upgrade(proceed) => {
             exchange.connection().upgrade(proceed);
             answer(Outgoing::empty(exchange));
@@ -248,9 +263,28 @@ fn give(exchange: &Rc<Exchange>, response: Response) {
     }
 }
 
+/// A protocol that the client has not asked for, or cannot get. RFC 9110, 7.8 and 15.5.22.
+fn refuse_upgrade(exchange: &Rc<Exchange>, head: &::http::response::Parts, is_http2: bool) {
+    if is_http2 {
+        return give(exchange, StatusCode::NOT_IMPLEMENTED.into_response());
+    }
+    let mut response = StatusCode::UPGRADE_REQUIRED.into_response();
+    for name in [header::UPGRADE, header::CONNECTION] {
+        if let Some(value) = head.headers.get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    give(exchange, response);
+}
+
 /// What the head says of the body's length is what it is: the client would take what comes next for a part
 /// of the body, or a part of it for what comes next.
 fn settle_length(exchange: &Exchange, head: &mut ::http::response::Parts, body: &Kind) {
+    if matches!(head.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
+        // Neither has a body (RFC 9110, 15.3.5 and 15.3.6), nor the length of one.
+        head.headers.remove(header::CONTENT_LENGTH);
+        return;
+    }
     let length = match body {
         Kind::Empty => 0,
         Kind::Full(bytes) => bytes.len(),
@@ -286,6 +320,8 @@ fn send(pipe: &Rc<Pipe>, write: crate::body::Write) {
         Ok(()) => end.1 = Ok(()),
         // The client's doing.
         Err(_) if pipe.is_gone() => {}
+        // So is a body of the request that it has not sent, where the answer is made of that.
+        Err(error) if error.get_ref().is_some_and(|error| error.is::<BodyError>()) => {}
         Err(error) => {
             crate::core::tell(format_args!("a handler of HTTP has cut its answer off: {error}"));
         }

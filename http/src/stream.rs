@@ -1,6 +1,8 @@
 //! The streams that a server of HTTP can be given.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
+use std::rc::Rc;
 use std::time::Duration;
 
 use evy_green_net::adapt::Async;
@@ -68,10 +70,62 @@ const UNSENT: u32 = 128 * 1024;
 /// A [`Stream`] for futures.
 #[derive(Debug)]
 pub(crate) enum AsyncStream {
-    Tcp(Async<TcpStream>),
+    Tcp(Async<Rc<TcpStream>>),
     #[cfg(feature = "tls")]
-    Tls(Async<Box<TlsStream<TcpStream>>>),
-    Unix(Async<UnixStream>),
+    Tls(Async<Rc<TlsStream<TcpStream>>>),
+    Unix(Async<Rc<UnixStream>>),
+}
+
+/// A [`Stream`] that hyper has, for those who look at it from outside.
+#[derive(Clone, Debug)]
+pub(crate) enum Shared {
+    Tcp(Rc<TcpStream>),
+    #[cfg(feature = "tls")]
+    Tls(Rc<TlsStream<TcpStream>>),
+    Unix(Rc<UnixStream>),
+}
+
+impl Shared {
+    pub(crate) fn new(stream: Stream) -> Self {
+        match stream {
+            Stream::Tcp(stream) => Self::Tcp(Rc::new(stream)),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => Self::Tls(Rc::from(stream)),
+            Stream::Unix(stream) => Self::Unix(Rc::new(stream)),
+        }
+    }
+
+    /// The stream, from who is the last to have it.
+    pub(crate) fn into_stream(self) -> Option<Stream> {
+        match self {
+            Self::Tcp(stream) => Rc::into_inner(stream).map(Stream::Tcp),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Rc::into_inner(stream).map(|stream| Stream::Tls(Box::new(stream))),
+            Self::Unix(stream) => Rc::into_inner(stream).map(Stream::Unix),
+        }
+    }
+
+    /// Whether the peer has reset the connection. An end of its side alone is none.
+    pub(crate) fn is_reset(&self) -> bool {
+        let error = match self {
+            Self::Tcp(stream) => stream.take_error(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().take_error(),
+            Self::Unix(stream) => stream.take_error(),
+        };
+        !matches!(error, Ok(None))
+    }
+
+    /// Ends the connection for the peer, while the descriptor stays.
+    pub(crate) fn shut_down(&self) {
+        // One that has ended already gives an error.
+        let _ = match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().shutdown(Shutdown::Both),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
 }
 
 /// Does the same with whichever it is.
@@ -88,21 +142,21 @@ macro_rules! with_each {
 pub(crate) use with_each;
 
 impl AsyncStream {
-    pub(crate) fn new(stream: Stream) -> Self {
+    pub(crate) fn new(stream: Shared) -> Self {
         match stream {
-            Stream::Tcp(stream) => Self::Tcp(Async::new(stream)),
+            Shared::Tcp(stream) => Self::Tcp(Async::new(stream)),
             #[cfg(feature = "tls")]
-            Stream::Tls(stream) => Self::Tls(Async::new(stream)),
-            Stream::Unix(stream) => Self::Unix(Async::new(stream)),
+            Shared::Tls(stream) => Self::Tls(Async::new(stream)),
+            Shared::Unix(stream) => Self::Unix(Async::new(stream)),
         }
     }
 
-    pub(crate) fn into_stream(self) -> Stream {
+    pub(crate) fn into_shared(self) -> Shared {
         match self {
-            Self::Tcp(stream) => Stream::Tcp(stream.into_inner()),
+            Self::Tcp(stream) => Shared::Tcp(stream.into_inner()),
             #[cfg(feature = "tls")]
-            Self::Tls(stream) => Stream::Tls(stream.into_inner()),
-            Self::Unix(stream) => Stream::Unix(stream.into_inner()),
+            Self::Tls(stream) => Shared::Tls(stream.into_inner()),
+            Self::Unix(stream) => Shared::Unix(stream.into_inner()),
         }
     }
 

@@ -15,8 +15,8 @@ pub(crate) type OnUpgrade = Box<dyn FnOnce(Upgraded)>;
 /// The answer that ends HTTP on a connection: `101 Switching Protocols`, after which `proceed` gets the
 /// connection, on a green thread of its own.
 ///
-/// It is for a request of HTTP/1.1 that has asked for it by `Upgrade: protocol` (or for `CONNECT`, with
-/// the status changed to 200). A request that has not gets an answer that makes no sense to it.
+/// It is for a request of HTTP/1.1 that has asked for it by `Upgrade: protocol`, and has no body. Any other
+/// gets `426 Upgrade Required` in its place; in HTTP/2, which has nothing of the kind, `501`.
 ///
 /// ```
 /// use std::io::{BufRead, BufReader, Write};
@@ -51,7 +51,29 @@ pub fn upgrade(protocol: &str, proceed: impl FnOnce(Upgraded) + 'static) -> Resp
     response
 }
 
-/// A connection after an [`upgrade`]: what the client has sent behind its request comes first.
+/// The answer to `CONNECT` that makes the connection a tunnel: `200 OK`, after which `proceed` gets the
+/// connection, on a green thread of its own.
+///
+/// ```
+/// use evy_http::{Method, Request, Response, tunnel};
+///
+/// fn echo(request: Request) -> Response {
+///     assert_eq!(request.method(), Method::CONNECT);
+///     tunnel(|connection| {
+///         let _ = std::io::copy(&mut &connection, &mut &connection);
+///     })
+/// }
+/// # let _ = echo;
+/// ```
+///
+/// # Yields
+///
+/// Never.
+pub fn tunnel(proceed: impl FnOnce(Upgraded) + 'static) -> Response {
+    Response::new(Body(Kind::Upgrade(Box::new(proceed))))
+}
+
+/// A connection after an [`upgrade`] or [`tunnel`]: what the client has sent behind its request comes first.
 ///
 /// ```
 /// use evy_http::Upgraded;

@@ -7,6 +7,7 @@ use evy_runtime::{Reason, sleep};
 
 use crate::connection::{Connection, Order};
 use crate::core::Core;
+use crate::pulse::Over;
 
 const CONNECTIONS: Reason = Reason::new(&"HTTP connections whose times are to be looked at");
 
@@ -28,8 +29,11 @@ fn look(core: &Core, now: Instant) {
         .iter()
         .filter_map(|connection| {
             let mut watched = connection.watched.borrow_mut();
-            let over = watched.look(connection.pulse(), &core.limits, now)?;
-            Some((Rc::clone(connection), Order::Cut(over)))
+            let over = watched.look(connection.pulse(), &core.limits, now);
+            // hyper does not read while a handler of HTTP/1 is at work, and would not notice.
+            let is_asked = connection.pulse().busy.get() > 0 && !connection.pulse().is_http2.get();
+            let gone = || (is_asked && connection.is_reset()).then_some(Over::Gone);
+            Some((Rc::clone(connection), Order::Cut(over.or_else(gone)?)))
         })
         .collect();
     for (connection, order) in over {

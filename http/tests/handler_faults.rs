@@ -380,7 +380,7 @@ fn the_access_log_has_a_line_for_each_request_that_was_understood() {
 }
 
 #[test]
-fn a_request_whose_handler_is_killed_is_499_in_the_log() {
+fn a_request_whose_handler_is_killed_is_503_in_the_log() {
     let lines = Lines::default();
     let server =
         server(|_: Request| sleep(Duration::MAX)).access_log(logging(&lines)).start().unwrap();
@@ -388,7 +388,7 @@ fn a_request_whose_handler_is_killed_is_499_in_the_log() {
     client.write_all(get("/").as_bytes()).unwrap();
     sleep(Duration::from_millis(5));
     server.stop(Duration::from_millis(10));
-    eventually("it is logged", || *lines.borrow() == ["\"GET / HTTP/1.1\" 499 0"]);
+    eventually("it is logged", || *lines.borrow() == ["\"GET / HTTP/1.1\" 503 0"]);
     drain(&mut client);
 }
 

@@ -129,15 +129,6 @@ impl Scheduler {
         });
     }
 
-    /// Throws what the current green thread was ordered and has not obeyed, if it may be thrown.
-    #[inline(always)]
-    pub(crate) fn obey(&self) {
-        let thread = self.current();
-        if thread.orders() != Orders::NONE && self.may_throw(thread) {
-            self.throw_pending(thread);
-        }
-    }
-
     /// Runs `target` at once, before everybody who is ready, until it ends or suspends; then the caller goes
     /// on. `prepare` makes it one that is in no queue. While the caller unwinds it does not wait for that.
     #[inline]

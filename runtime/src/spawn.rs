@@ -104,23 +104,30 @@ pub fn spawn_n<R>(f: impl FnOnce() -> R + 'static) {
 ///
 /// # Yields
 ///
-/// To the new green thread alone. While the caller unwinds it does not: the new one runs next.
+/// To the new green thread alone. While the caller unwinds it does not: the new one runs next. An order
+/// that the caller has caught and not obeyed is not thrown again here, for it may be cleaning up.
 #[doc(alias = "undispatched")]
 #[track_caller]
 #[inline]
 pub fn spawn_eager<T: 'static>(f: impl FnOnce() -> T + 'static) -> GreenThread<T> {
     let scheduler = scheduler();
-    scheduler.obey();
     match create(scheduler, f, &Options::new(Location::caller())) {
-        Ok(block) => {
-            // First, so that it is dropped, and the other one detached, if the caller is killed meanwhile.
-            let handle = GreenThread::new(block, None);
-            let thread = new_thread(block);
-            scheduler.run_at_once(thread, || thread.wake.set(Wake::Run));
-            handle
-        }
+        Ok(block) => run_at_once(scheduler, block, None),
         Err(error) => refuse(&error),
     }
+}
+
+#[inline]
+fn run_at_once<T: 'static>(
+    scheduler: &Scheduler,
+    block: NonNull<Block>,
+    name: Option<Rc<str>>,
+) -> GreenThread<T> {
+    // First, so that it is dropped, and the other one detached, if the caller is killed meanwhile.
+    let handle = GreenThread::new(block, name);
+    let thread = new_thread(block);
+    scheduler.run_at_once(thread, || thread.wake.set(Wake::Run));
+    handle
 }
 
 /// Starts a green thread that begins to run `delay` from now, whether or not the caller still lives.
@@ -330,18 +337,52 @@ impl Builder {
     /// Never.
     #[track_caller]
     pub fn spawn<T: 'static>(self, f: impl FnOnce() -> T + 'static) -> io::Result<GreenThread<T>> {
-        let location = self.location.unwrap_or(Location::caller());
         let scheduler = try_scheduler()?;
+        let (block, name) = self.or_location(Location::caller()).create(scheduler, f)?;
+        scheduler.enqueue(block);
+        Ok(GreenThread::new(block, name))
+    }
+
+    /// [`spawn_eager`] with what was set: the green thread runs at once, until it ends or waits.
+    ///
+    /// ```
+    /// let thread = evy_runtime::Builder::new().name("eager").spawn_eager(|| 6 * 7)?;
+    /// assert!(thread.is_finished());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    ///
+    /// # Yields
+    ///
+    /// As [`spawn_eager`].
+    #[track_caller]
+    pub fn spawn_eager<T: 'static>(
+        self,
+        f: impl FnOnce() -> T + 'static,
+    ) -> io::Result<GreenThread<T>> {
+        let scheduler = try_scheduler()?;
+        let (block, name) = self.or_location(Location::caller()).create(scheduler, f)?;
+        Ok(run_at_once(scheduler, block, name))
+    }
+
+    /// A green thread that is in no queue, and its name.
+    #[inline]
+    fn create<T: 'static>(
+        self,
+        scheduler: &Scheduler,
+        f: impl FnOnce() -> T + 'static,
+    ) -> io::Result<(NonNull<Block>, Option<Rc<str>>)> {
         let class = match self.stack_size {
-            None => 0,
-            Some(stack::DEFAULT) => 0,
+            None | Some(stack::DEFAULT) => 0,
             Some(bytes) => scheduler.stacks().borrow_mut().class(bytes)?,
         };
         let name: Option<Rc<str>> = self.name.map(Rc::from);
+        let location = self.location.expect("who calls has set it");
         let options = Options { location, class, name: name.clone() };
-        let block = create(scheduler, f, &options)?;
-        scheduler.enqueue(block);
-        Ok(GreenThread::new(block, name))
+        Ok((create(scheduler, f, &options)?, name))
     }
 }
 
