@@ -27,8 +27,8 @@ use support::role::{self, Server, ServerKind};
 
 const CONNECTIONS: [usize; 3] = [1, 50, 1_000];
 
-/// Connections that evy-load opens a second; wrk opens them as fast as it can.
-const RAMP: &str = "20000";
+/// Connections that evy-load opens a second: all at once, as wrk does.
+const RAMP: &str = "1000000";
 
 fn main() -> ExitCode {
     role::main(bench)

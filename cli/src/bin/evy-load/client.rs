@@ -137,7 +137,7 @@ impl Client {
             Err(Failure::Closed) if lost == 0 => add(&self.run.tally.closed_idle, 1),
             Err(_) if self.waiting.is_given_up() => self.report(&Failure::TimedOut, lost),
             Err(failure) => {
-                // What the pump has met is the cause of what the read gave.
+                // What a write has met is the cause of what the read gave.
                 self.report(&exchange.sender.failure().map_or(failure, Failure::Write), lost);
             }
         }
