@@ -121,7 +121,7 @@ impl Cell {
         let behind = |text: &str| said.split_once(text)?.1.split_whitespace().next();
         let requests = before(" requests in ").and_then(|number| number.parse().ok());
         let rate = behind("Requests/sec:").and_then(|number| number.parse().ok());
-        let p50 = behind("50%").and_then(duration_of_wrk);
+        let p50 = behind(" 50%").and_then(duration_of_wrk);
         Ok(Slice {
             rate: rate.ok_or_else(|| missing("its rate"))?,
             requests_per_cpu: requests.unwrap_or(0.0) / cpu.as_secs_f64(),
