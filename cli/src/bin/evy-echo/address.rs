@@ -18,16 +18,6 @@ pub(crate) enum Address {
     Unix(String),
 }
 
-impl Address {
-    pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
-    }
-
-    pub(crate) fn is_udp(&self) -> bool {
-        matches!(self, Self::Udp(_))
-    }
-}
-
 /// Whatever has no known prefix is TCP: the system has its say about that when it is listened on.
 impl FromStr for Address {
     type Err = Infallible;

@@ -116,34 +116,33 @@ fn acceptor(options: &Options) -> io::Result<Option<TlsAcceptor>> {
 }
 
 fn open(options: &Options, has_certificate: bool) -> io::Result<Sockets> {
-    let needs = |address: &Address| {
-        let text = format!("{address} needs --tls-cert FILE and --tls-key FILE");
-        io::Error::new(io::ErrorKind::InvalidInput, text)
+    let wrong = |addresses: &[Address]| {
+        let mut wrong =
+            addresses.iter().filter_map(|address| objection(address, options, has_certificate));
+        wrong.next().map(|text| io::Error::new(io::ErrorKind::InvalidInput, text))
     };
     // Asked before any is opened: a mistake of the command line.
-    let secure =
-        |addresses: &[Address]| addresses.iter().find(|address| address.is_tls()).map(needs);
-    if !has_certificate && let Some(error) = secure(&options.addresses) {
-        return Err(error);
-    }
-    let without_http =
-        |addresses: &[Address]| addresses.iter().find(|address| address.is_udp()).map(no_http);
-    if options.http
-        && let Some(error) = without_http(&options.addresses)
-    {
+    if let Some(error) = wrong(&options.addresses) {
         return Err(error);
     }
     let sockets = Sockets::open(&options.addresses, options.cores)?;
-    match (secure(sockets.names()), without_http(sockets.names())) {
-        (Some(error), _) if !has_certificate => Err(error),
-        (_, Some(error)) if options.http => Err(error),
-        _ => Ok(sockets),
+    match wrong(sockets.names()) {
+        Some(error) => Err(error),
+        None => Ok(sockets),
     }
 }
 
-fn no_http(address: &Address) -> io::Error {
-    let text = format!("{address} cannot have --http: there is no HTTP over UDP here");
-    io::Error::new(io::ErrorKind::InvalidInput, text)
+/// Why there can be no service on that address.
+fn objection(address: &Address, options: &Options, has_certificate: bool) -> Option<String> {
+    match address {
+        Address::Tls(_) if !has_certificate => {
+            Some(format!("{address} needs --tls-cert FILE and --tls-key FILE"))
+        }
+        Address::Udp(_) if options.http => {
+            Some(format!("{address} cannot have --http: there is no HTTP over UDP here"))
+        }
+        _ => None,
+    }
 }
 
 /// What all cores have in common.

@@ -12,7 +12,7 @@ use crate::patience::Waiting;
 use crate::pump::{Pump, is_gone};
 use crate::run::Run;
 use crate::script::Script;
-use crate::speech::{Answers, Found};
+use crate::speech::{Answers, Found, LARGEST_BUFFER};
 use crate::tally::add;
 
 /// Up to so many bytes in flight are written by the green thread that reads: the server's receive
@@ -137,7 +137,7 @@ impl Client {
             Err(Failure::Closed) if lost == 0 => add(&self.run.tally.closed_idle, 1),
             Err(_) if self.waiting.is_given_up() => self.report(&Failure::TimedOut, lost),
             Err(failure) => {
-                // What the pump has met is the cause of what the read gave.
+                // What a write has met is the cause of what the read gave.
                 self.report(&exchange.sender.failure().map_or(failure, Failure::Write), lost);
             }
         }
@@ -266,7 +266,18 @@ impl Client {
         if exchange.kept > 0 {
             self.keep(taken..came)?;
         }
+        if came == self.buffer.len() && came < LARGEST_BUFFER {
+            self.enlarge(exchange.kept);
+        }
         Ok(())
+    }
+
+    /// A read has filled the buffer: there may be more.
+    #[cold]
+    fn enlarge(&mut self, kept: usize) {
+        let mut larger = vec![0; self.buffer.len() * 2].into_boxed_slice();
+        larger[..kept].copy_from_slice(&self.buffer[..kept]);
+        self.buffer = larger;
     }
 
     fn count(&mut self, exchange: &mut Exchange, answers: usize, now: Instant) {
@@ -279,7 +290,7 @@ impl Client {
 
     /// Moves what means nothing yet to the start of the buffer.
     fn keep(&mut self, bytes: Range<usize>) -> Result<(), Failure> {
-        if bytes.len() == self.buffer.len() {
+        if bytes.len() == LARGEST_BUFFER {
             let text = format!("the head of an answer is longer than {} bytes", bytes.len());
             return Err(Failure::Malformed(text));
         }

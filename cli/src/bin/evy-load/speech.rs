@@ -14,7 +14,10 @@ use crate::script::Script;
 use crate::tally::Tally;
 
 /// The read buffer's size, if answers are that large; the longest head of an answer by HTTP.
-const LARGEST_BUFFER: usize = 64 << 10;
+pub(crate) const LARGEST_BUFFER: usize = 64 << 10;
+/// How large it is at first where nobody knows how large answers are. Those of thousands of connections
+/// are to find room in the processor's caches.
+const FIRST_BUFFER: usize = 1 << 10;
 
 /// What all connections have in common.
 pub(crate) struct Speech {
@@ -53,7 +56,7 @@ impl Speech {
         let size = match self.protocol {
             // A byte more than can be in flight shows that there was one too many.
             Protocol::Echo => self.size.saturating_mul(requests).saturating_add(1),
-            Protocol::Http { .. } => LARGEST_BUFFER,
+            Protocol::Http { .. } => FIRST_BUFFER,
         };
         vec![0; size.min(LARGEST_BUFFER)].into()
     }
