@@ -307,6 +307,58 @@ fn fault_43_a_peer_that_only_sends_pings_is_given_up_in_time() {
     assert_eq!(received.unwrap_err().kind(), ErrorKind::TimedOut);
 }
 
+/// While it sends, an echo does not receive: nobody would find out.
+#[test]
+fn fault_43_a_peer_that_does_not_read_holds_up_no_echo() {
+    let options = Options::new().ping_interval(Some(SHORT)).pong_timeout(SHORT);
+    let ended = Rc::new(RefCell::new(None));
+    let noted = Rc::clone(&ended);
+    let server = serve(options, move |socket| {
+        *noted.borrow_mut() = Some(echo(socket).unwrap_err());
+        Ok(())
+    });
+    let mut peer = Raw::connect(server.local_addr());
+    // Its own writes end with the connection, or when it is not read from any more.
+    peer.stream.set_write_timeout(Some(LONG)).unwrap();
+    let message = frame(BINARY, true, &vec![0; MUCH]);
+    let writing = spawn(move || {
+        while peer.stream.write_all(&message).is_ok() {}
+        peer
+    });
+    timeout(LONG, || {
+        while ended.borrow().is_none() {
+            sleep(SHORT)
+        }
+    })
+    .unwrap();
+    let error = ended.take().unwrap();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("has not taken a byte"), "{error}");
+    drop(writing.wait().unwrap());
+}
+
+/// What it says is no sign that it takes anything.
+#[test]
+fn fault_43_a_peer_that_talks_and_does_not_read_holds_up_no_sender() {
+    let options = Options::new().ping_interval(Some(SHORT)).pong_timeout(SHORT);
+    let (socket, mut peer) = connected(options);
+    let receiver = spawn({
+        let socket = socket.clone();
+        move || socket.messages().map_while(Result::ok).count()
+    });
+    let sending = start_to_send(&socket);
+    let talking = spawn(move || {
+        while peer.stream.write_all(&frame(TEXT, false, b"still there")).is_ok() {
+            sleep(Duration::from_millis(1));
+        }
+        peer
+    });
+    let sent = timeout(LONG, || sending.wait()).unwrap().unwrap();
+    assert_eq!(sent.unwrap_err().kind(), ErrorKind::TimedOut);
+    assert!(receiver.wait().unwrap() > 0);
+    drop(talking.wait().unwrap());
+}
+
 /// The ping is behind a long message.
 #[test]
 fn fault_43_a_peer_that_is_slow_to_take_a_message_is_not_given_up() {

@@ -404,7 +404,7 @@ impl Session {
         match timeout(limit, || self.receive_the_end()) {
             Ok(result) => result,
             Err(_elapsed) => {
-                let end = End::Silent("its close", limit);
+                let end = End::Silent("answered its close", limit);
                 self.end(end.clone());
                 Err(end.refusal())
             }
