@@ -4,13 +4,16 @@ mod websocket_util;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use evy_green_net::TcpStream;
 use evy_http::Stream;
 use evy_http::websocket::{CloseCode, Options, WebSocket};
-use evy_runtime::{sleep, spawn, spawn_n, timeout, yield_now};
+use evy_runtime::{Died, sleep, spawn, spawn_n, timeout, yield_now};
 use websocket_util::*;
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -531,6 +534,25 @@ fn fault_07_a_kill_of_all_ends_what_is_in_the_middle_of_a_frame() {
     drop(server);
 }
 
+/// A kill that was caught is thrown again, and where the writer is to be started, too.
+#[test]
+fn fault_07_a_green_thread_that_has_caught_its_kill_ends_no_websocket() {
+    let (socket, mut peer) = connected(options());
+    let thread = spawn({
+        let socket = socket.clone();
+        move || {
+            let _ = catch_unwind(AssertUnwindSafe(|| sleep(Duration::MAX)));
+            socket.send("sent by a dead")
+        }
+    });
+    yield_now();
+    thread.kill();
+    assert!(matches!(thread.wait(), Err(Died::Killed)));
+    assert_eq!(peer.read_text(), "sent by a dead");
+    socket.send("sent by the living").unwrap();
+    assert_eq!(peer.read_text(), "sent by the living");
+}
+
 /// What is used in a destructor, while its green thread unwinds.
 #[test]
 fn fault_06_a_websocket_is_used_and_dropped_while_its_green_thread_unwinds() {
@@ -551,6 +573,23 @@ fn fault_06_a_websocket_is_used_and_dropped_while_its_green_thread_unwinds() {
     thread.kill();
     assert_eq!(peer.read_text(), "last words");
     assert_eq!(peer.read_close(), 1001);
+}
+
+/// The process may be about to end: nobody else has to run before. One green thread writes, and one waits
+/// for the answer.
+#[test]
+fn a_websocket_that_is_dropped_says_so_at_once_by_two_green_threads() {
+    // The ids of one hub's green threads count up.
+    let number = || spawn(|| ()).id().to_string()[1..].parse::<u64>().unwrap();
+    let (socket, peer) = connected(options());
+    let mut stream = UnixStream::from(peer.stream.as_fd().try_clone_to_owned().unwrap());
+    let before = number();
+    drop(socket);
+    assert_eq!(number() - before - 1, 2);
+    let mut bytes = [0; 8];
+    // It does not wait.
+    assert_eq!(io::Read::read(&mut stream, &mut bytes).unwrap(), 8);
+    assert_eq!(bytes[0], CLOSE);
 }
 
 /// Nothing stays behind: no descriptor, no green thread.
