@@ -60,7 +60,7 @@ pub use body::Body;
 pub use body_writer::BodyWriter;
 pub use connection::ConnectionInfo;
 pub use handler::Handler;
-pub use into_response::IntoResponse;
+pub use into_response::{Html, IntoResponse};
 pub use request_body::{BodyError, RequestBody};
 pub use router::{PathParams, Router};
 pub use server::{RunningServer, Server, serve};
