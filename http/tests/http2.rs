@@ -152,7 +152,7 @@ fn by_prior_knowledge_the_second_version_is_spoken_on_the_port_of_the_first() {
 #[test]
 fn under_tls_the_version_is_the_one_that_both_have_agreed_on() {
     let handler = |request: Request| {
-        let info = request.extensions().get::<evy_http::ConnectionInfo>().unwrap();
+        let info = request.body().connection();
         assert!(info.is_tls && info.peer_addr.is_some());
         format!("{:?}", request.version())
     };
