@@ -12,24 +12,17 @@ use std::io;
 use std::time::Duration;
 
 use evy::http::websocket::{self, CloseCode, WebSocket};
-use evy::http::{HeaderValue, IntoResponse, Request, Response, Router, header};
+use evy::http::{Html, Request, Router};
 
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".to_owned());
     let listener = evy::listen(address)?;
     println!("Visit http://{}/ in your browser.", listener.local_addr()?);
     let router = Router::new()
-        .get("/", page)
+        .get("/", |_: Request| Html(include_str!("websocket.html")))
         .get("/echo", |request| websocket::accept(request, echo))
         .get("/data", |request| websocket::accept(request, data));
     evy::http::serve(listener, router)
-}
-
-fn page(_request: Request) -> Response {
-    let mut page = include_str!("websocket.html").into_response();
-    let html = HeaderValue::from_static("text/html; charset=utf-8");
-    page.headers_mut().insert(header::CONTENT_TYPE, html);
-    page
 }
 
 fn echo(socket: WebSocket) -> io::Result<()> {

@@ -13,7 +13,7 @@ use std::io;
 use std::rc::Rc;
 
 use evy::http::websocket::{Message, Options, WebSocket};
-use evy::http::{HeaderValue, IntoResponse, Request, Response, Router, header};
+use evy::http::{Html, Request, Router};
 use evy::sync::{Sender, bounded};
 
 /// How many messages may lie ready for one whose connection is slow. It misses what comes beyond.
@@ -39,14 +39,8 @@ fn main() -> io::Result<()> {
         let options = Options::new().max_message(LONGEST_MESSAGE);
         options.accept(request, move |socket| chat(&room, socket))
     };
+    let page = |_: Request| Html(include_str!("websocket_chat.html"));
     evy::http::serve(listener, Router::new().get("/", page).get("/chat", chat))
-}
-
-fn page(_request: Request) -> Response {
-    let mut page = include_str!("websocket_chat.html").into_response();
-    let html = HeaderValue::from_static("text/html; charset=utf-8");
-    page.headers_mut().insert(header::CONTENT_TYPE, html);
-    page
 }
 
 fn chat(room: &Room, socket: WebSocket) -> io::Result<()> {

@@ -92,9 +92,9 @@ pub mod sync {
 pub mod http {
     pub use evy_http::{
         Access, Body, BodyError, BodyWriter, ConnectionInfo, Handler, HeaderMap, HeaderName,
-        HeaderValue, IntoResponse, Method, PathParams, Request, RequestBody, Response, Router,
-        RunningServer, Server, StatusCode, Stream, Upgraded, Uri, Version, header, http, serve,
-        tunnel, upgrade,
+        HeaderValue, Html, IntoResponse, Method, PathParams, Request, RequestBody, Response,
+        Router, RunningServer, Server, StatusCode, Stream, Upgraded, Uri, Version, header, http,
+        serve, tunnel, upgrade,
     };
 
     #[cfg(feature = "websocket")]

@@ -16,7 +16,7 @@ use crate::{IntoResponse, Request, Response};
 /// }
 /// answers(|_request: Request| "hello");
 /// answers(|_request: Request| StatusCode::NOT_FOUND);
-/// answers(|request: Request| std::io::read_to_string(request.into_body()));
+/// answers(|mut request: Request| request.body_mut().text(1 << 20));
 /// ```
 pub trait Handler: 'static {
     /// Answers a request.

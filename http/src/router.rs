@@ -1,16 +1,22 @@
 //! Which handler answers which request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::{Handler, HeaderValue, IntoResponse, Method, Request, Response, StatusCode, header};
+use crate::{
+    Handler, HeaderValue, IntoResponse, Method, PathParams, Request, Response, StatusCode, header,
+};
 
 /// Handlers by method and path.
 ///
 /// A path may have parts that stand for anything: `{name}` for one segment, `{*name}` for all that is
 /// left; a handler finds them in the request's extensions, as [`PathParams`]. A path that has no handler
-/// is `404 Not Found`, one that has handlers for other methods only is `405 Method Not Allowed`. `HEAD`
-/// is answered by the handler for `GET`, without the body.
+/// is `404 Not Found`, one that has handlers for other methods only is `405 Method Not Allowed`, with
+/// those methods in `Allow`.
+///
+/// Two methods need no handler of their own. `HEAD` is answered by the one for `GET`, without the body.
+/// `OPTIONS` is `204 No Content`, with the methods of the path in `Allow`; for `*` they are those of all
+/// paths.
 ///
 /// ```
 /// use evy_http::{PathParams, Request, Router};
@@ -29,11 +35,20 @@ use crate::{Handler, HeaderValue, IntoResponse, Method, Request, Response, Statu
 pub struct Router {
     paths: matchit::Router<usize>,
     /// By number: the path, and its handlers.
-    routes: Vec<(String, ByMethod)>,
+    routes: Vec<(String, Route)>,
     fallback: Option<Box<dyn Handler>>,
 }
 
-type ByMethod = BTreeMap<String, Box<dyn Handler>>;
+/// The handlers of one path.
+#[derive(Default)]
+struct Route {
+    by_method: BTreeMap<String, Box<dyn Handler>>,
+    /// For all other methods.
+    any: Option<Box<dyn Handler>>,
+}
+
+/// What a handler for any method is there for, as far as `Allow` says.
+const ANY: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
 
 impl Router {
     /// One without handlers.
@@ -70,8 +85,8 @@ impl Router {
     #[track_caller]
     pub fn route(mut self, method: Method, path: &str, handler: impl Handler) -> Self {
         let number = self.number_of(path);
-        let handlers = &mut self.routes[number].1;
-        let before = handlers.insert(method.to_string(), Box::new(handler));
+        let by_method = &mut self.routes[number].1.by_method;
+        let before = by_method.insert(method.to_string(), Box::new(handler));
         assert!(before.is_none(), "there is a handler for {method} {path} already");
         self
     }
@@ -101,7 +116,7 @@ impl Router {
     /// use evy_http::{Request, Router};
     ///
     /// let router = Router::new()
-    ///     .post("/", |request: Request| std::io::read_to_string(request.into_body()));
+    ///     .post("/", |mut request: Request| request.body_mut().text(1 << 20));
     /// # drop(router);
     /// ```
     ///
@@ -115,6 +130,146 @@ impl Router {
     #[track_caller]
     pub fn post(self, path: &str, handler: impl Handler) -> Self {
         self.route(Method::POST, path, handler)
+    }
+
+    /// [`route`](Self::route) for `PUT`.
+    ///
+    /// ```
+    /// use evy_http::{Request, Router, StatusCode};
+    ///
+    /// let router = Router::new().put("/things/{id}", |mut request: Request| {
+    ///     request.body_mut().text(1 << 20).map(|_thing| StatusCode::NO_CONTENT)
+    /// });
+    /// # drop(router);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As `route`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[track_caller]
+    pub fn put(self, path: &str, handler: impl Handler) -> Self {
+        self.route(Method::PUT, path, handler)
+    }
+
+    /// [`route`](Self::route) for `DELETE`.
+    ///
+    /// ```
+    /// use evy_http::{Request, Router, StatusCode};
+    ///
+    /// let router = Router::new().delete("/things/{id}", |_: Request| StatusCode::NO_CONTENT);
+    /// # drop(router);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As `route`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[track_caller]
+    pub fn delete(self, path: &str, handler: impl Handler) -> Self {
+        self.route(Method::DELETE, path, handler)
+    }
+
+    /// [`route`](Self::route) for `PATCH`.
+    ///
+    /// ```
+    /// use evy_http::{Request, Router};
+    ///
+    /// let router = Router::new()
+    ///     .patch("/things/{id}", |mut request: Request| request.body_mut().text(1 << 20));
+    /// # drop(router);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As `route`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[track_caller]
+    pub fn patch(self, path: &str, handler: impl Handler) -> Self {
+        self.route(Method::PATCH, path, handler)
+    }
+
+    /// [`route`](Self::route) for `HEAD`. Its answer is sent without a body, whatever it has. Without
+    /// such a handler the one for `GET` is asked.
+    ///
+    /// ```
+    /// use evy_http::{Request, Router};
+    ///
+    /// let router = Router::new().head("/", |_: Request| ()).get("/", |_: Request| "a long text");
+    /// # drop(router);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As `route`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[track_caller]
+    pub fn head(self, path: &str, handler: impl Handler) -> Self {
+        self.route(Method::HEAD, path, handler)
+    }
+
+    /// [`route`](Self::route) for `OPTIONS`. Without such a handler it is `204 No Content`, with the
+    /// methods of the path in `Allow`.
+    ///
+    /// ```
+    /// use evy_http::{HeaderValue, Request, Router, StatusCode, header};
+    ///
+    /// let router = Router::new().options("/things", |_: Request| {
+    ///     let origin = HeaderValue::from_static("https://example.org");
+    ///     ([(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)], StatusCode::NO_CONTENT)
+    /// });
+    /// # drop(router);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As `route`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[track_caller]
+    pub fn options(self, path: &str, handler: impl Handler) -> Self {
+        self.route(Method::OPTIONS, path, handler)
+    }
+
+    /// Has `handler` answer requests for `path` of every method that has no handler of its own there,
+    /// `OPTIONS` too.
+    ///
+    /// ```
+    /// use evy_http::{Request, Router};
+    ///
+    /// let router = Router::new()
+    ///     .get("/things", |_: Request| "all of them\n")
+    ///     .any("/things", |request: Request| format!("no {} here\n", request.method()));
+    /// # drop(router);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the path is none, is in the way of another one, or has a handler for any method.
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[track_caller]
+    pub fn any(mut self, path: &str, handler: impl Handler) -> Self {
+        let number = self.number_of(path);
+        let before = self.routes[number].1.any.replace(Box::new(handler));
+        assert!(before.is_none(), "there is a handler for any method of {path} already");
+        self
     }
 
     /// Has `handler` answer requests whose path has no handler; without one it is `404 Not Found`.
@@ -144,90 +299,78 @@ impl Router {
         if let Err(error) = self.paths.insert(path, number) {
             panic!("{path} cannot be a path of this router: {error}");
         }
-        self.routes.push((path.to_owned(), BTreeMap::new()));
+        self.routes.push((path.to_owned(), Route::default()));
         number
     }
 }
 
 impl Handler for Router {
     fn handle(&self, mut request: Request) -> Response {
-        let Ok(found) = self.paths.at(request.uri().path()) else {
+        let path = request.uri().path();
+        let Ok(found) = self.paths.at(path) else {
+            // RFC 9110, 9.3.7: that is about the server as a whole.
             return match &self.fallback {
+                _ if path == "*" => allow(StatusCode::NO_CONTENT, self.routes.iter()),
                 Some(handler) => handler.handle(request),
                 None => StatusCode::NOT_FOUND.into_response(),
             };
         };
-        let params: Vec<(String, String)> =
-            found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let handlers = &self.routes[*found.value].1;
-        let by_method = handlers.get(request.method().as_str());
-        let is_head = request.method() == Method::HEAD;
-        let handler = by_method.or_else(|| if is_head { handlers.get("GET") } else { None });
-        let Some(handler) = handler else { return not_allowed(handlers) };
-        if !params.is_empty() {
-            request.extensions_mut().insert(PathParams(params));
+        let route = &self.routes[*found.value];
+        let params = PathParams::of(&found.params);
+        let Some(handler) = route.1.handler(request.method()) else {
+            let is_question = request.method() == Method::OPTIONS;
+            let status =
+                if is_question { StatusCode::NO_CONTENT } else { StatusCode::METHOD_NOT_ALLOWED };
+            return allow(status, [route]);
+        };
+        if let Some(params) = params {
+            request.extensions_mut().insert(params);
         }
         handler.handle(request)
     }
 }
 
-fn not_allowed(handlers: &ByMethod) -> Response {
-    let mut allowed: Vec<&str> = handlers.keys().map(String::as_str).collect();
-    if handlers.contains_key("GET") && !handlers.contains_key("HEAD") {
-        allowed.push("HEAD");
+impl Route {
+    fn handler(&self, method: &Method) -> Option<&dyn Handler> {
+        let of = |method: &Method| self.by_method.get(method.as_str());
+        of(method)
+            .or_else(|| if method == Method::HEAD { of(&Method::GET) } else { None })
+            .or(self.any.as_ref())
+            .map(|handler| &**handler)
     }
-    let mut response = StatusCode::METHOD_NOT_ALLOWED.into_response();
-    let allowed = HeaderValue::from_str(&allowed.join(", ")).expect("methods are tokens");
-    response.headers_mut().insert(header::ALLOW, allowed);
-    response
+
+    /// The methods that it answers, as far as there are names for them.
+    fn methods(&self) -> impl Iterator<Item = &str> {
+        let others = if self.any.is_some() { &ANY[..] } else { &[] };
+        self.by_method.keys().map(String::as_str).chain(others.iter().map(Method::as_str))
+    }
+}
+
+/// An answer without more than the methods of these routes.
+fn allow<'a>(
+    status: StatusCode,
+    routes: impl IntoIterator<Item = &'a (String, Route)>,
+) -> Response {
+    let mut methods: BTreeSet<&str> =
+        routes.into_iter().flat_map(|(_path, route)| route.methods()).collect();
+    methods.insert("OPTIONS");
+    if methods.contains("GET") {
+        methods.insert("HEAD");
+    }
+    let methods: Vec<&str> = methods.into_iter().collect();
+    let methods = HeaderValue::from_str(&methods.join(", ")).expect("methods are tokens");
+    ([(header::ALLOW, methods)], status).into_response()
 }
 
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let routes = self.routes.iter().map(|(path, handlers)| (path, handlers.keys()));
-        f.debug_map()
-            .entries(routes.map(|(path, methods)| (path, methods.collect::<Vec<_>>())))
-            .finish()
+        f.debug_map().entries(self.routes.iter().map(|(path, route)| (path, route))).finish()
     }
 }
 
-/// What stands in a request's path where the path of its route has names: an extension of the request.
-/// The values are as the client has sent them, percent signs and all.
-///
-/// ```
-/// use evy_http::{PathParams, Request};
-///
-/// fn show(request: Request) -> String {
-///     let params = request.extensions().get::<PathParams>().expect("its route has parameters");
-///     format!("this is number {}\n", &params["id"])
-/// }
-/// # let _ = show;
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PathParams(Vec<(String, String)>);
-
-impl PathParams {
-    /// What stands for `name`; `None` if the route's path has no such name.
-    ///
-    /// ```
-    /// assert_eq!(evy_http::PathParams::default().get("id"), None);
-    /// ```
-    ///
-    /// # Yields
-    ///
-    /// Never.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// # Panics
-///
-/// When the route's path has no such name.
-impl std::ops::Index<&str> for PathParams {
-    type Output = str;
-
-    fn index(&self, name: &str) -> &str {
-        self.get(name).unwrap_or_else(|| panic!("the path of this route has no {{{name}}}"))
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let any = self.any.as_ref().map(|_| "any");
+        f.debug_list().entries(self.by_method.keys().map(String::as_str).chain(any)).finish()
     }
 }

@@ -327,10 +327,13 @@ fn logging(lines: &Lines) -> impl Fn(&Access) + use<> {
 #[test]
 fn the_access_log_has_a_line_for_each_request_that_was_understood() {
     let lines = Lines::default();
-    let server = server(|request: Request| match request.uri().path() {
+    let is_slow = Rc::new(Cell::new(false));
+    let begun = Rc::clone(&is_slow);
+    let server = server(move |request: Request| match request.uri().path() {
         "/panic" => panic!("on purpose"),
         "/stream" => Response::new(Body::reader(io::repeat(b'x').take(100_000))),
         "/slow" => {
+            begun.set(true);
             sleep(Duration::from_millis(30));
             "hello".into_response()
         }
@@ -356,9 +359,9 @@ fn the_access_log_has_a_line_for_each_request_that_was_understood() {
     // Reset by a client that has not read its first answer.
     let mut client = connect(addr);
     client.write_all(get("/").as_bytes()).unwrap();
-    sleep(Duration::from_millis(5));
+    eventually("it is answered", || lines.borrow().len() == 8);
     client.write_all(get("/slow").as_bytes()).unwrap();
-    sleep(Duration::from_millis(5));
+    eventually("it has begun", || is_slow.get());
     drop(client);
     eventually("all have ended", || server.counters().clients() == 0);
     let lines = lines.take();
@@ -382,11 +385,16 @@ fn the_access_log_has_a_line_for_each_request_that_was_understood() {
 #[test]
 fn a_request_whose_handler_is_killed_is_503_in_the_log() {
     let lines = Lines::default();
-    let server =
-        server(|_: Request| sleep(Duration::MAX)).access_log(logging(&lines)).start().unwrap();
+    let begun = Rc::new(Cell::new(false));
+    let theirs = Rc::clone(&begun);
+    let hang = move |_: Request| {
+        theirs.set(true);
+        sleep(Duration::MAX);
+    };
+    let server = server(hang).access_log(logging(&lines)).start().unwrap();
     let mut client = connect(server.local_addr());
     client.write_all(get("/").as_bytes()).unwrap();
-    sleep(Duration::from_millis(5));
+    eventually("it has begun", || begun.get());
     server.stop(Duration::from_millis(10));
     eventually("it is logged", || *lines.borrow() == ["\"GET / HTTP/1.1\" 503 0"]);
     drain(&mut client);

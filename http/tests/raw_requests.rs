@@ -5,7 +5,7 @@ mod raw;
 
 use std::collections::BTreeSet;
 
-use raw::table::{Ends, Keeps, cases};
+use raw::table::{Closes, Ends, Keeps, cases};
 use raw::{Outcome, Witness};
 
 #[test]
@@ -35,7 +35,19 @@ fn the_table_has_two_hundred_rows_of_different_names() {
     assert!(cases.len() >= 200, "{}", cases.len());
 }
 
-/// Of what is refused, hyper then waits for the empty line, or the time, before it says so.
+/// Rows that get other answers byte by byte.
+const OTHERWISE: [(&str, &[u16]); 6] = [
+    // hyper waits for an empty line, or for its time to be over, before it says what is wrong with a line;
+    // the client ends its side first.
+    ("HTTP/0.9 without a version", &[]),
+    ("bare CRs everywhere", &[]),
+    ("a bare CR as the empty line", &[]),
+    ("SMTP", &[]),
+    ("SSH", &[]),
+    // It is read behind the answer, not along with the request.
+    ("the preface of HTTP/2 behind a request", &[200, 400]),
+];
+
 #[test]
 fn fault_19_a_request_that_comes_byte_by_byte_is_the_same_one() {
     let witness = Witness::start();
@@ -48,10 +60,16 @@ fn fault_19_a_request_that_comes_byte_by_byte_is_the_same_one() {
     for case in short {
         let after = if case.after == Keeps { Keeps } else { Ends };
         let seen: Vec<_> = case.seen.iter().map(|line| (*line).to_owned()).collect();
+        let otherwise = OTHERWISE.iter().find(|(name, _)| *name == case.name);
+        let expected = otherwise.map_or(&*case.statuses, |(_, statuses)| statuses);
+        // What the client sends behind the end may cost it some of the answers, but not the first.
+        let is_cut = |statuses: &[u16]| {
+            case.after == Closes && !statuses.is_empty() && expected.starts_with(statuses)
+        };
         match witness.send_slowly(&case.bytes, after) {
-            Ok(outcome) if outcome.seen == seen && case.statuses.starts_with(&outcome.statuses) => {
-            }
-            other => wrong.push(format!("{}: {other:?}, not {case:?}", case.name)),
+            Ok(Outcome { statuses, seen: all })
+                if all == seen && (statuses == expected || is_cut(&statuses)) => {}
+            other => wrong.push(format!("{}: {other:?}, not {expected:?}, {seen:?}", case.name)),
         }
     }
     assert!(wrong.is_empty(), "{} rows are wrong:\n{}", wrong.len(), wrong.join("\n"));

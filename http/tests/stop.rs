@@ -2,21 +2,19 @@
 
 mod util;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
+use std::iter;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use evy_green_net::TcpStream;
 use evy_http::{Body, Handler, Request, Response, RunningServer};
-use evy_runtime::{join_all, sleep, spawn};
+use evy_runtime::{join_all, sleep, spawn, spawn_eager};
 use util::{connect, drain, eventually, get, read_all, read_answer, start};
 
 /// A grace that no test waits for.
 const GRACE: Duration = Duration::from_secs(60);
-
-/// What those get who have not sent a request yet.
-const PATIENCE: Duration = Duration::from_millis(900);
 
 /// A handler that takes a while, and says when it has begun.
 struct Slow {
@@ -60,22 +58,29 @@ fn idle_client(server: &RunningServer) -> TcpStream {
     client
 }
 
+/// The one that has sent no request yet has a second for it: it is the last.
 #[test]
 fn fault_46_idle_connections_close_at_once() {
-    let stop = || {
-        let server = start(|_: Request| "hello");
-        let mut clients: Vec<_> = (0..50).map(|_| idle_client(&server)).collect();
-        let begun = Instant::now();
-        let stopped = server.stop(GRACE);
-        let elapsed = begun.elapsed();
-        assert_eq!((stopped.finished, stopped.killed), (50, 0));
-        for client in &mut clients {
-            assert_eq!(read_all(client), "");
-        }
-        elapsed
-    };
-    // The machine may be busy with other things for a while.
-    assert!((0..5).any(|_| stop() < PATIENCE));
+    let server = start(|_: Request| "hello");
+    let ended = Rc::new(RefCell::new(Vec::new()));
+    // Whoever closed all at once would close it first.
+    let silent = connect(server.local_addr());
+    eventually("it is there", || server.counters().clients() == 1);
+    let clients = iter::once(silent).chain((0..50).map(|_| idle_client(&server)));
+    let reading: Vec<_> = clients
+        .enumerate()
+        .map(|(n, mut client)| {
+            let ended = Rc::clone(&ended);
+            spawn(move || {
+                assert_eq!(read_all(&mut client), "");
+                ended.borrow_mut().push(n);
+            })
+        })
+        .collect();
+    let stopped = server.stop(GRACE);
+    assert_eq!((stopped.finished, stopped.killed), (51, 0));
+    join_all(reading).into_iter().for_each(|reading| reading.unwrap());
+    assert_eq!(ended.borrow().last(), Some(&0), "{ended:?}");
 }
 
 #[test]
@@ -167,18 +172,22 @@ fn fault_46_who_says_nothing_or_half_of_it_is_not_waited_for_to_the_end_of_the_g
 
 #[test]
 fn fault_46_the_rest_of_a_request_that_has_begun_is_waited_for() {
-    let server = start(|mut request: Request| request.body_mut().text(100));
+    let begun = Rc::new(Cell::new(false));
+    let theirs = Rc::clone(&begun);
+    let server = start(move |mut request: Request| {
+        theirs.set(true);
+        request.body_mut().text(100)
+    });
     let mut client = connect(server.local_addr());
     client.write_all(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhello").unwrap();
-    sleep(Duration::from_millis(5));
-    let writing = spawn(move || {
-        sleep(Duration::from_millis(100));
-        client.write_all(b"world").unwrap();
-        read_all(&mut client)
-    });
-    assert_eq!(server.stop(GRACE).killed, 0);
-    let answer = writing.wait().unwrap();
+    eventually("it has begun", || begun.get());
+    // It has begun to stop, and waits.
+    let stopping = spawn_eager(move || server.stop(GRACE));
+    assert!(!stopping.is_finished());
+    client.write_all(b"world").unwrap();
+    let answer = read_all(&mut client);
     assert!(answer.ends_with("\r\n\r\nhelloworld"), "{answer:?}");
+    assert_eq!(stopping.wait().unwrap().killed, 0);
 }
 
 #[test]
@@ -248,7 +257,7 @@ fn fault_46_a_body_that_nobody_takes_is_cut_when_the_grace_is_over() {
     });
     let mut client = connect(server.local_addr());
     client.write_all(get("/").as_bytes()).unwrap();
-    sleep(Duration::from_millis(50));
+    client.read_exact(&mut [0; 100]).unwrap();
     let stopped = server.stop(Duration::from_millis(100));
     assert_eq!((stopped.finished, stopped.killed), (0, 1));
     drain(&mut client);
@@ -308,6 +317,37 @@ fn nothing_of_a_server_stays_when_it_was_stopped() {
         drop(clients);
         eventually("its handler has gone", || dropped.get() == 1);
     }
+}
+
+#[test]
+fn an_upgraded_connection_has_the_grace() {
+    let server = start(|request: Request| {
+        let hangs = request.uri().path() == "/hang";
+        evy_http::upgrade("shout", move |mut connection| {
+            if hangs {
+                sleep(Duration::MAX);
+            }
+            let mut bytes = [0; 5];
+            connection.read_exact(&mut bytes).unwrap();
+            connection.write_all(&bytes.to_ascii_uppercase()).unwrap();
+        })
+    });
+    let mut client = connect(server.local_addr());
+    let request = "GET / HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\n";
+    let mut hung = connect(server.local_addr());
+    let other_request = request.replace("GET /", "GET /hang");
+    for (client, request) in [(&mut client, request), (&mut hung, &other_request)] {
+        client.write_all(request.as_bytes()).unwrap();
+        assert_eq!(read_answer(client).0, 101);
+    }
+    // It has begun to stop, and waits.
+    let stopping = spawn_eager(move || server.stop(Duration::from_secs(1)));
+    assert!(!stopping.is_finished());
+    client.write_all(b"hello").unwrap();
+    assert_eq!(read_all(&mut client), "HELLO");
+    let stopped = stopping.wait().unwrap();
+    assert_eq!((stopped.finished, stopped.killed), (1, 1));
+    drain(&mut hung);
 }
 
 #[cfg(feature = "tls")]

@@ -4,13 +4,16 @@ mod websocket_util;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use evy_green_net::TcpStream;
 use evy_http::Stream;
 use evy_http::websocket::{CloseCode, Options, WebSocket};
-use evy_runtime::{sleep, spawn, spawn_n, timeout, yield_now};
+use evy_runtime::{Died, sleep, spawn, spawn_n, timeout, yield_now};
 use websocket_util::*;
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -307,6 +310,58 @@ fn fault_43_a_peer_that_only_sends_pings_is_given_up_in_time() {
     assert_eq!(received.unwrap_err().kind(), ErrorKind::TimedOut);
 }
 
+/// While it sends, an echo does not receive: nobody would find out.
+#[test]
+fn fault_43_a_peer_that_does_not_read_holds_up_no_echo() {
+    let options = Options::new().ping_interval(Some(SHORT)).pong_timeout(SHORT);
+    let ended = Rc::new(RefCell::new(None));
+    let noted = Rc::clone(&ended);
+    let server = serve(options, move |socket| {
+        *noted.borrow_mut() = Some(echo(socket).unwrap_err());
+        Ok(())
+    });
+    let mut peer = Raw::connect(server.local_addr());
+    // Its own writes end with the connection, or when it is not read from any more.
+    peer.stream.set_write_timeout(Some(LONG)).unwrap();
+    let message = frame(BINARY, true, &vec![0; MUCH]);
+    let writing = spawn(move || {
+        while peer.stream.write_all(&message).is_ok() {}
+        peer
+    });
+    timeout(LONG, || {
+        while ended.borrow().is_none() {
+            sleep(SHORT)
+        }
+    })
+    .unwrap();
+    let error = ended.take().unwrap();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("has not taken a byte"), "{error}");
+    drop(writing.wait().unwrap());
+}
+
+/// What it says is no sign that it takes anything.
+#[test]
+fn fault_43_a_peer_that_talks_and_does_not_read_holds_up_no_sender() {
+    let options = Options::new().ping_interval(Some(SHORT)).pong_timeout(SHORT);
+    let (socket, mut peer) = connected(options);
+    let receiver = spawn({
+        let socket = socket.clone();
+        move || socket.messages().map_while(Result::ok).count()
+    });
+    let sending = start_to_send(&socket);
+    let talking = spawn(move || {
+        while peer.stream.write_all(&frame(TEXT, false, b"still there")).is_ok() {
+            sleep(Duration::from_millis(1));
+        }
+        peer
+    });
+    let sent = timeout(LONG, || sending.wait()).unwrap().unwrap();
+    assert_eq!(sent.unwrap_err().kind(), ErrorKind::TimedOut);
+    assert!(receiver.wait().unwrap() > 0);
+    drop(talking.wait().unwrap());
+}
+
 /// The ping is behind a long message.
 #[test]
 fn fault_43_a_peer_that_is_slow_to_take_a_message_is_not_given_up() {
@@ -479,6 +534,25 @@ fn fault_07_a_kill_of_all_ends_what_is_in_the_middle_of_a_frame() {
     drop(server);
 }
 
+/// A kill that was caught is thrown again, and where the writer is to be started, too.
+#[test]
+fn fault_07_a_green_thread_that_has_caught_its_kill_ends_no_websocket() {
+    let (socket, mut peer) = connected(options());
+    let thread = spawn({
+        let socket = socket.clone();
+        move || {
+            let _ = catch_unwind(AssertUnwindSafe(|| sleep(Duration::MAX)));
+            socket.send("sent by a dead")
+        }
+    });
+    yield_now();
+    thread.kill();
+    assert!(matches!(thread.wait(), Err(Died::Killed)));
+    assert_eq!(peer.read_text(), "sent by a dead");
+    socket.send("sent by the living").unwrap();
+    assert_eq!(peer.read_text(), "sent by the living");
+}
+
 /// What is used in a destructor, while its green thread unwinds.
 #[test]
 fn fault_06_a_websocket_is_used_and_dropped_while_its_green_thread_unwinds() {
@@ -499,6 +573,23 @@ fn fault_06_a_websocket_is_used_and_dropped_while_its_green_thread_unwinds() {
     thread.kill();
     assert_eq!(peer.read_text(), "last words");
     assert_eq!(peer.read_close(), 1001);
+}
+
+/// The process may be about to end: nobody else has to run before. One green thread writes, and one waits
+/// for the answer.
+#[test]
+fn a_websocket_that_is_dropped_says_so_at_once_by_two_green_threads() {
+    // The ids of one hub's green threads count up.
+    let number = || spawn(|| ()).id().to_string()[1..].parse::<u64>().unwrap();
+    let (socket, peer) = connected(options());
+    let mut stream = UnixStream::from(peer.stream.as_fd().try_clone_to_owned().unwrap());
+    let before = number();
+    drop(socket);
+    assert_eq!(number() - before - 1, 2);
+    let mut bytes = [0; 8];
+    // It does not wait.
+    assert_eq!(io::Read::read(&mut stream, &mut bytes).unwrap(), 8);
+    assert_eq!(bytes[0], CLOSE);
 }
 
 /// Nothing stays behind: no descriptor, no green thread.

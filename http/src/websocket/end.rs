@@ -12,7 +12,7 @@ pub(super) enum End {
     Closed,
     /// The peer has broken the rules.
     Violated(Violation),
-    /// The peer has not answered a ping, or our farewell, in this time.
+    /// The peer has not done this in this time: answered a ping, say.
     Silent(&'static str, Duration),
     /// The connection has failed.
     Lost(Lost),
@@ -54,7 +54,7 @@ impl End {
             Self::Closed => return None,
             Self::Violated(violation) => io::Error::new(violation.kind(), violation.clone()),
             Self::Silent(what, time) => {
-                let text = format!("the peer of a WebSocket has not answered {what} in {time:?}");
+                let text = format!("the peer of a WebSocket has not {what} in {time:?}");
                 io::Error::new(io::ErrorKind::TimedOut, text)
             }
             Self::Lost(Lost::Os(code)) => io::Error::from_raw_os_error(*code),

@@ -140,9 +140,12 @@ impl Options {
         self
     }
 
-    /// Sets how long after a ping the peer may be silent, by default 20 s; then [`WebSocket::recv`] gives
-    /// `TimedOut`. Whatever comes from it counts as an answer, and so does that it takes a long message
-    /// which is before the ping. Only while somebody receives is there anything to be heard.
+    /// Sets how long after a ping the peer may be silent, by default 20 s; then the WebSocket ends, and
+    /// [`WebSocket::recv`] and [`WebSocket::send`] give `TimedOut`. Whatever comes from it counts as an
+    /// answer. Only while somebody receives is there anything to be heard.
+    ///
+    /// Where a message is still before the ping, the peer has to take some of it in that time: one that
+    /// does not read holds up no sender for ever, whatever it says meanwhile, and whoever receives.
     ///
     /// ```
     /// use std::time::Duration;

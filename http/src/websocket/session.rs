@@ -404,7 +404,7 @@ impl Session {
         match timeout(limit, || self.receive_the_end()) {
             Ok(result) => result,
             Err(_elapsed) => {
-                let end = End::Silent("its close", limit);
+                let end = End::Silent("answered its close", limit);
                 self.end(end.clone());
                 Err(end.refusal())
             }
@@ -430,16 +430,16 @@ impl Session {
         if self.is_over() {
             return;
         }
-        // The OS thread may be about to end, its hub before it: that cannot be asked in another way.
-        if Builder::new().spawn(|| ()).is_err() {
-            return self.hang_up();
-        }
         let closing = InBackground(Rc::clone(self));
-        let _ = spawn_eager(move || {
+        let wait = move || {
             let session = &closing.0;
-            session.say_farewell(code, "");
             let _ = session.wait_for_the_end();
-        });
+        };
+        // The OS thread may be about to end, its hub before it: then this fails, and drops what closes.
+        if Builder::new().spawn(wait).is_ok() {
+            // At once: the process may be about to end.
+            self.say_farewell(code, "");
+        }
     }
 
     /// Notes how it has ended, if it has not yet, and sees to the rest.

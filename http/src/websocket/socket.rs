@@ -153,7 +153,8 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// `BrokenPipe` if the WebSocket is closed; else those of [`recv`](Self::recv).
+    /// `BrokenPipe` if the WebSocket is closed; else those of [`recv`](Self::recv). `TimedOut` also if the
+    /// peer takes nothing for a while, see [`Options::pong_timeout`].
     ///
     /// # Yields
     ///

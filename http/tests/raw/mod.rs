@@ -1,16 +1,18 @@
 //! Sends raw requests to a server, and says what has become of them.
 
+#[path = "../util/read_all.rs"]
+mod read_all;
 pub(crate) mod table;
 
 use std::cell::RefCell;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evy_green_net::TcpStream;
 use evy_http::{IntoResponse, Method, Request, Response, RunningServer, Server, StatusCode};
+use read_all::try_read_all;
 use table::{After, Closes, Ends, Keeps, LONGEST_BODY};
 
 /// What is asked behind the bytes of a case whose connection is to be kept.
@@ -80,7 +82,7 @@ impl Witness {
                 let _ = writer.shutdown(Shutdown::Write);
             }
         });
-        let answers = read_to_end(&stream)?;
+        let answers = try_read_all(&mut &*stream)?;
         drop(writing.wait());
         let mut statuses = statuses(&answers)?;
         let mut seen = self.seen.take();
@@ -99,7 +101,7 @@ impl Witness {
         let mut stream = evy_green_net::connect(self.addr()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         stream.write_all(PROBE.as_bytes()).unwrap();
-        read_to_end(&stream).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200 "))
+        try_read_all(&mut stream).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200 "))
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -138,16 +140,6 @@ fn note(seen: &Seen, mut request: Request) -> Response {
     }
     seen.borrow_mut()[place] = line;
     result.into_response()
-}
-
-/// Everything up to the end; a reset counts as one.
-fn read_to_end(mut stream: &TcpStream) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    match stream.read_to_end(&mut bytes) {
-        Ok(_) => Ok(bytes),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(bytes),
-        Err(error) => Err(format!("{error}, after {:?}", String::from_utf8_lossy(&bytes))),
-    }
 }
 
 /// The statuses of answers with known lengths. Where it is HTTP/2 that is answered, there are none.

@@ -2,12 +2,15 @@
 
 #![allow(dead_code, reason = "each test program uses some of it")]
 
-use std::io::{self, Read, Write};
+mod read_all;
+
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use evy_green_net::TcpStream;
 use evy_http::{Handler, RunningServer, Server};
+use read_all::try_read_all;
 
 /// A server on a port of its own.
 pub(crate) fn start(handler: impl Handler) -> RunningServer {
@@ -35,12 +38,7 @@ pub(crate) fn exchange(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
 
 /// Everything up to the end; a reset counts as one.
 pub(crate) fn read_all(stream: &mut impl Read) -> String {
-    let mut answer = Vec::new();
-    match stream.read_to_end(&mut answer) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
-        Err(error) => panic!("{error}, after {:?}", String::from_utf8_lossy(&answer)),
-    }
+    let answer = try_read_all(stream).unwrap_or_else(|error| panic!("{error}"));
     String::from_utf8(answer).unwrap()
 }
 

@@ -34,12 +34,18 @@ impl Session {
         Some(Ping { is_behind, heard: self.heard.get(), taken: self.taken.get() })
     }
 
-    /// Ends it if nothing has come since that ping. While nobody waits for what comes, nobody knows; and
-    /// where the ping was behind a long message, the peer lives if it has taken some of that.
+    /// Ends it if the peer has shown no sign of life since that ping.
+    ///
+    /// Where the ping was behind a message, the peer lives if it has taken some of that; if it has not, it
+    /// holds up whoever sends, whatever comes from it, and whether or not somebody listens: an echo does
+    /// not, while it sends. A ping that is on its way is answered; but nobody knows while nobody listens.
     pub(in super::super) fn end_if_silent(self: &Rc<Self>, ping: &Ping, time: Duration) {
-        let has_taken = ping.is_behind && self.taken.get() > ping.taken;
-        if self.is_listening.get() && self.heard.get() == ping.heard && !has_taken {
-            self.end(End::Silent("a ping", time));
+        if ping.is_behind {
+            if self.taken.get() == ping.taken {
+                self.end(End::Silent("taken a byte", time));
+            }
+        } else if self.is_listening.get() && self.heard.get() == ping.heard {
+            self.end(End::Silent("answered a ping", time));
         }
     }
 

@@ -3,22 +3,26 @@
 use std::io::{self, Write};
 use std::rc::Rc;
 
+use evy_runtime::Builder;
+
 use super::{End, Session};
 
 /// What that green thread has. While it is there, `is_writing` is set.
 pub(super) struct Writer {
     session: Rc<Session>,
+    has_begun: bool,
     /// It has noted its end; where it has not, it was cut short.
     is_done: bool,
 }
 
 impl Writer {
     pub(super) fn new(session: &Rc<Session>) -> Self {
-        Self { session: Rc::clone(session), is_done: false }
+        Self { session: Rc::clone(session), has_begun: false, is_done: false }
     }
 
     /// Sends until there is nothing left.
     pub(super) fn write(mut self) {
+        self.has_begun = true;
         while let Some(batch) = self.next_batch() {
             if let Err(error) = self.send(&batch) {
                 return self.give_up(&error);
@@ -79,13 +83,20 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if !self.is_done {
-            self.session.state.borrow_mut().is_writing = false;
+        if self.is_done {
+            return self.session.progress.wake_all();
+        }
+        self.session.state.borrow_mut().is_writing = false;
+        // Whoever was to start it was killed there, by a kill that it had caught before: others may have
+        // frames on their way.
+        let session = Rc::clone(&self.session);
+        let is_started =
+            !self.has_begun && Builder::new().spawn(move || session.start_writer()).is_ok();
+        if !is_started {
             // Nobody can say how much of the last frame is on its way.
             let text = "the green thread that writes to a WebSocket was killed";
             self.session.end(End::lost(&io::Error::other(text)));
             self.session.hang_up();
         }
-        self.session.progress.wake_all();
     }
 }
