@@ -79,7 +79,7 @@ fn row(cells: &[String]) -> String {
 /// How often, and what else the machine did.
 fn circumstances(workload: &Workload) -> String {
     let rounds = workload.contenders[0].rounds.len();
-    format!("{rounds} rounds; load average of the machine {}.", load_average())
+    format!("Rounds: {rounds}; load average of the machine: {}.", load_average())
 }
 
 /// Of the last 1, 5 and 15 minutes.
