@@ -208,7 +208,7 @@ impl Connection {
         set_socket_linger(&stream, Some(Duration::ZERO))?;
         let mut connection = Self { stream, answer: Vec::new(), asked: Instant::now() };
         connection.ask(Instant::now())?;
-        while !connection.hear(buffer)? {}
+        while !connection.hear(buffer).map_err(too_late)? {}
         connection.stream.set_nonblocking(true)?;
         Ok(connection)
     }
@@ -232,5 +232,13 @@ impl Connection {
             return Err(io::Error::other("the answer is not what it should be"));
         }
         Ok(self.answer.ends_with(HELLO))
+    }
+}
+
+/// In words what a blocking read says when its time is over.
+fn too_late(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock => io::Error::other("the first request is not answered in full"),
+        _ => error,
     }
 }

@@ -48,7 +48,8 @@ impl Program {
     fn why_not_built(&self) -> String {
         let log = fs::read_to_string(built().join(format!("build-{}.log", self.peer)));
         let log = log.unwrap_or_default();
-        let error = log.lines().find(|line| line.starts_with("error")).or(log.lines().last());
+        let error =
+            log.lines().find(|line| line.starts_with("error")).or_else(|| log.lines().last());
         format!("not built: {}", error.unwrap_or("nobody has tried"))
     }
 }
