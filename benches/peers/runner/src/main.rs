@@ -1,111 +1,90 @@
 //! Runs the peers by turns and prints what each costs, with its ratio to evy in the same round.
 //!
 //! ```text
-//! make bench-peers                      # builds all, then this
-//! target/release/peers-runner channel   # from benches/peers, once they are built
+//! make bench-peers                              # builds all, then this
+//! make bench-peers ARGS="http --rounds 5"       # one workload of: channel, http
+//! target/release/peers-runner --json channel    # from benches/peers, once they are built
 //! ```
 //!
-//! Each round starts every program once, pinned to one core, so that whatever slows the machine for longer
-//! than a round cancels out of the ratios. A peer that is not there is reported as such.
+//! Each round starts every program once: servers, and what needs no client, on core 0, and the load on
+//! core 1. So whatever slows the machine for longer than a round cancels out of the ratios. `--seconds` is
+//! how long a server is measured in a round. A peer that does not build or run is a row that says so.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+#![forbid(unsafe_code)]
 
-/// Starts of each program.
-const ROUNDS: usize = 15;
+mod channel;
+mod http;
+mod program;
+mod report;
+mod series;
+mod workload;
 
-/// One program that is measured, with its arguments.
-struct Contender {
-    name: &'static str,
-    program: PathBuf,
-    /// The capacity of its channels, and its round trips: about a tenth of a second.
-    arguments: [&'static str; 2],
-    laps: f64,
-    /// Nanoseconds for one, round by round.
-    nanos: Vec<f64>,
-}
+use std::process::ExitCode;
+
+use workload::Workload;
+
+/// What can be measured.
+const WORKLOADS: [&str; 2] = ["channel", "http"];
 
 fn main() -> ExitCode {
-    let what = std::env::args().nth(1).unwrap_or_else(|| "channel".to_owned());
-    if what != "channel" {
-        eprintln!("peers-runner: there is no workload {what:?}; there is: channel");
-        return ExitCode::FAILURE;
+    let plan = match Plan::from_args(std::env::args().skip(1)) {
+        Ok(plan) => plan,
+        Err(error) => {
+            eprintln!("peers-runner: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut workloads = plan.workloads();
+    for workload in &mut workloads {
+        workload.run(plan.rounds);
+        if !plan.json {
+            println!("{}", report::markdown(workload));
+        }
     }
-    let mut contenders = channel();
-    for round in 1..=ROUNDS {
-        eprintln!("channel, round {round} of {ROUNDS}");
-        for contender in &mut contenders {
-            match contender.run() {
-                Ok(nanos) => contender.nanos.push(nanos),
-                Err(error) if round == 1 => eprintln!("{} does not run: {error}", contender.name),
-                Err(_) => {}
+    if plan.json {
+        println!("{:#}", report::json(&workloads));
+    }
+    let measured = |workload: &Workload| workload.contenders[0].has_figures();
+    if workloads.iter().all(measured) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What to measure, how often, and how to tell.
+struct Plan {
+    names: Vec<String>,
+    rounds: usize,
+    seconds: f64,
+    json: bool,
+}
+
+impl Plan {
+    fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut plan = Self { names: Vec::new(), rounds: 15, seconds: 0.4, json: false };
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--json" => plan.json = true,
+                "--rounds" => plan.rounds = number(args.next(), "--rounds")?,
+                "--seconds" => plan.seconds = number(args.next(), "--seconds")?,
+                name if WORKLOADS.contains(&name) => plan.names.push(arg),
+                _ => return Err(format!("what is {arg:?}? There is: {}", WORKLOADS.join(", "))),
             }
         }
+        let sensible = plan.rounds > 0 && (0.01..=60.0).contains(&plan.seconds);
+        if sensible { Ok(plan) } else { Err("1 round at least, of 0.01 to 60 seconds".to_owned()) }
     }
-    print(&contenders);
-    if contenders[0].nanos.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-}
 
-/// The first one is what the others are compared with.
-fn channel() -> Vec<Contender> {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    let contender = |name, program: &str, arguments: [&'static str; 2]| Contender {
-        name,
-        program: built.join(program),
-        arguments,
-        laps: arguments[1].parse().expect("a number"),
-        nanos: Vec::new(),
-    };
-    vec![
-        contender("evy, rendezvous", "release/evy-channel", ["0", "3000000"]),
-        contender("evy, bounded(1)", "release/evy-channel", ["1", "3000000"]),
-        contender("tokio mpsc(1), current_thread", "release/tokio-channel", ["1", "300000"]),
-        contender("Go, unbuffered, GOMAXPROCS=1", "go/channel", ["0", "300000"]),
-        contender("Go, buffered(1), GOMAXPROCS=1", "go/channel", ["1", "300000"]),
-    ]
-}
-
-impl Contender {
-    fn run(&self) -> Result<f64, String> {
-        let output = Command::new("taskset")
-            .args(["-c", "0"])
-            .arg(&self.program)
-            .args(self.arguments)
-            .output()
-            .map_err(|error| error.to_string())?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    fn workloads(&self) -> Vec<Workload> {
+        let wanted = |name: &str| self.names.is_empty() || self.names.iter().any(|n| n == name);
+        let mut workloads = Vec::new();
+        if wanted("channel") {
+            workloads.push(channel::workload());
         }
-        let text = String::from_utf8_lossy(&output.stdout);
-        let nanos: f64 = text.trim().parse().map_err(|_| format!("it printed {text:?}"))?;
-        Ok(nanos / self.laps)
-    }
-}
-
-fn print(contenders: &[Contender]) {
-    println!("| round trip of two over two channels | ns, median (quartiles) | / evy, rendezvous |");
-    println!("|---|---:|---:|");
-    let base = &contenders[0].nanos;
-    for contender in contenders {
-        if contender.nanos.is_empty() {
-            println!("| {} | not built | – |", contender.name);
-            continue;
+        if wanted("http") {
+            workloads.extend(http::workloads(self.seconds));
         }
-        let ratios: Vec<f64> =
-            contender.nanos.iter().zip(base).map(|(nanos, base)| nanos / base).collect();
-        println!(
-            "| {} | {} | {} |",
-            contender.name,
-            with_quartiles(&contender.nanos),
-            with_quartiles(&ratios)
-        );
+        workloads
     }
 }
 
-/// `median (lower quartile–upper quartile)`.
-fn with_quartiles(figures: &[f64]) -> String {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = |part: f64| sorted[((sorted.len() - 1) as f64 * part).round() as usize];
-    format!("**{:.1}** ({:.1}–{:.1})", at(0.5), at(0.25), at(0.75))
+fn number<T: std::str::FromStr>(value: Option<String>, name: &str) -> Result<T, String> {
+    value.and_then(|value| value.parse().ok()).ok_or_else(|| format!("{name} needs a number"))
 }

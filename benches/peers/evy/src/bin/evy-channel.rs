@@ -5,7 +5,8 @@ use std::time::Instant;
 use evy::sync::bounded;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse().expect("a number"));
+    let mut arguments =
+        std::env::args().skip(1).map(|argument| argument.parse().expect("a number"));
     let capacity = arguments.next().expect("the capacity");
     let laps = arguments.next().expect("the laps");
     let (there, from_here) = bounded::<usize>(capacity);

@@ -7,7 +7,8 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc::channel;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse().expect("a number"));
+    let mut arguments =
+        std::env::args().skip(1).map(|argument| argument.parse().expect("a number"));
     let capacity: usize = arguments.next().expect("the capacity");
     let laps: usize = arguments.next().expect("the laps");
     let runtime = Builder::new_current_thread().build().expect("a runtime");
