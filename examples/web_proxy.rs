@@ -17,7 +17,7 @@ use clap::Parser;
 use evy::http::http::uri::Authority;
 use evy::http::{
     Body, HeaderMap, HeaderValue, IntoResponse, Method, Request, RequestBody, Response, StatusCode,
-    Stream, Upgraded, Version, header, http, upgrade,
+    Stream, Upgraded, Version, header, http, tunnel,
 };
 use evy::net::TcpStream;
 use evy::patched::ureq::config::{AutoHeaderValue, Config};
@@ -176,17 +176,13 @@ fn connect(request: &Request, timeout: Duration) -> Result<Response, Refusal> {
     let target = target.ok_or_else(|| bad_target("ask for CONNECT HOST:PORT"))?;
     let server = evy::connect_timeout(target.as_str(), timeout)
         .map_err(|error| unreachable_host(error.into()))?;
-    let mut response = upgrade("tunnel", move |client| {
+    Ok(tunnel(move |client| {
         // Whoever is left sees that the other has broken off.
-        let _ = tunnel(client, &server);
-    });
-    // An answer to CONNECT names no protocol.
-    *response.status_mut() = StatusCode::OK;
-    response.headers_mut().clear();
-    Ok(response)
+        let _ = talk(client, &server);
+    }))
 }
 
-fn tunnel(client: Upgraded, mut server: &TcpStream) -> io::Result<()> {
+fn talk(client: Upgraded, mut server: &TcpStream) -> io::Result<()> {
     let (client, ahead) = client.into_parts();
     let Stream::Tcp(client) = client else { return Err(io::ErrorKind::Unsupported.into()) };
     server.write_all(&ahead)?;
