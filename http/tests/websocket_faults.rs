@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use evy_green_net::TcpStream;
 use evy_http::Stream;
 use evy_http::websocket::{CloseCode, Options, WebSocket};
-use evy_runtime::{Died, sleep, spawn, spawn_n, timeout, yield_now};
+use evy_runtime::{sleep, spawn, spawn_n, timeout, yield_now};
 use websocket_util::*;
 
 const SHORT: Duration = Duration::from_millis(20);
