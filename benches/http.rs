@@ -19,8 +19,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 use support::args::Args;
 use support::load::{Limit, Report, Stretch, Target};
-use support::report::{Series, Table, thousands};
+use support::report::{Table, thousands};
 use support::role::{self, LoadProcess, Server, ServerKind};
+use support::slices::{Slices, columns};
 
 const CONNECTIONS: [usize; 3] = [1, 100, 1_000];
 
@@ -59,7 +60,7 @@ fn bench(args: Args) -> io::Result<()> {
     let mut errors = 0;
     for &connections in &plan.connections {
         let (hyper, evy) = plan.measure(connections)?;
-        table.row(row(connections, &hyper, &evy));
+        table.row([vec![thousands(connections as f64)], columns(&hyper, &evy)].concat());
         errors += hyper.errors() + evy.errors();
     }
     println!("{table}");
@@ -155,46 +156,4 @@ impl Pair {
         let warm_up = SLICE_WARM_UP.max(CONNECTION_TIME * self.connections as u32 / 4);
         self.load.run(Stretch { warm_up, limit: Limit::Time(time) })
     }
-}
-
-/// All slices of one server in one row.
-#[derive(Default)]
-struct Slices(Vec<Report>);
-
-impl Slices {
-    fn series(&self, figure: impl Fn(&Report) -> f64) -> Series {
-        self.0.iter().map(figure).collect()
-    }
-
-    fn rate(&self) -> Series {
-        self.series(|r| r.requests as f64 / r.elapsed.as_secs_f64())
-    }
-
-    fn cpu(&self) -> Series {
-        self.series(|r| r.server_cpu.as_nanos() as f64 / r.requests as f64)
-    }
-
-    fn median_micros(&self, latency: impl Fn(&Report) -> Duration) -> f64 {
-        self.series(|r| latency(r).as_secs_f64() * 1e6).median()
-    }
-
-    fn errors(&self) -> u64 {
-        self.0.iter().map(|r| r.errors).sum()
-    }
-}
-
-fn row(connections: usize, hyper: &Slices, evy: &Slices) -> Vec<String> {
-    let (hyper_cpu, evy_cpu) = (hyper.cpu(), evy.cpu());
-    vec![
-        thousands(connections as f64),
-        thousands(hyper.rate().median()),
-        thousands(evy.rate().median()),
-        Series::ratio(&evy.rate(), &hyper.rate()).with_quartiles(),
-        thousands(hyper_cpu.median()),
-        thousands(evy_cpu.median()),
-        Series::ratio(&hyper_cpu, &evy_cpu).with_quartiles(),
-        format!("{:.0}, {:.0}", hyper.median_micros(|r| r.p50), evy.median_micros(|r| r.p50)),
-        format!("{:.0}, {:.0}", hyper.median_micros(|r| r.p99), evy.median_micros(|r| r.p99)),
-        (hyper.errors() + evy.errors()).to_string(),
-    ]
 }

@@ -20,8 +20,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 use support::args::Args;
 use support::load::{Limit, Report, Stretch, Target};
-use support::report::{Series, Table, thousands};
+use support::report::{Table, thousands};
 use support::role::{self, LoadProcess, Server, ServerKind};
+use support::slices::{Slices, columns};
 
 const CONNECTIONS: [usize; 3] = [1, 100, 1_000];
 const SIZES: [usize; 2] = [64, 4096];
@@ -73,7 +74,9 @@ fn bench(mut args: Args) -> io::Result<()> {
                 evy.0.push(evy_pair.run(time / slices as u32)?);
             }
         }
-        table.row(row(connections, size, &raw, &evy));
+        table.row(
+            [vec![thousands(connections as f64), size.to_string()], columns(&raw, &evy)].concat(),
+        );
         errors += raw.errors() + evy.errors();
     }
     println!("{table}");
@@ -110,47 +113,4 @@ impl Pair {
     fn run(&mut self, time: Duration) -> io::Result<Report> {
         self.load.run(Stretch { warm_up: WARM_UP, limit: Limit::Time(time) })
     }
-}
-
-/// All slices of one server in one row.
-#[derive(Default)]
-struct Slices(Vec<Report>);
-
-impl Slices {
-    fn series(&self, figure: impl Fn(&Report) -> f64) -> Series {
-        self.0.iter().map(figure).collect()
-    }
-
-    fn rate(&self) -> Series {
-        self.series(|r| r.requests as f64 / r.elapsed.as_secs_f64())
-    }
-
-    fn cpu(&self) -> Series {
-        self.series(|r| r.server_cpu.as_nanos() as f64 / r.requests as f64)
-    }
-
-    fn median_micros(&self, latency: impl Fn(&Report) -> Duration) -> f64 {
-        self.series(|r| latency(r).as_secs_f64() * 1e6).median()
-    }
-
-    fn errors(&self) -> u64 {
-        self.0.iter().map(|r| r.errors).sum()
-    }
-}
-
-fn row(connections: usize, size: usize, raw: &Slices, evy: &Slices) -> Vec<String> {
-    let (raw_cpu, evy_cpu) = (raw.cpu(), evy.cpu());
-    vec![
-        thousands(connections as f64),
-        size.to_string(),
-        thousands(raw.rate().median()),
-        thousands(evy.rate().median()),
-        Series::ratio(&evy.rate(), &raw.rate()).with_quartiles(),
-        thousands(raw_cpu.median()),
-        thousands(evy_cpu.median()),
-        Series::ratio(&raw_cpu, &evy_cpu).with_quartiles(),
-        format!("{:.0}, {:.0}", raw.median_micros(|r| r.p50), evy.median_micros(|r| r.p50)),
-        format!("{:.0}, {:.0}", raw.median_micros(|r| r.p99), evy.median_micros(|r| r.p99)),
-        (raw.errors() + evy.errors()).to_string(),
-    ]
 }

@@ -18,6 +18,7 @@ pub(crate) mod load;
 pub(crate) mod raw_echo;
 pub(crate) mod report;
 pub(crate) mod role;
+pub(crate) mod slices;
 pub(crate) mod sys;
 #[cfg(feature = "tls")]
 pub(crate) mod tls_echo;
