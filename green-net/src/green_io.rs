@@ -263,15 +263,19 @@ impl GreenIo {
         interest.poll_call(context, &self.fd, Direction::Read, recv)
     }
 
-    /// [`write`](Self::write) for a future.
+    /// [`write`](Self::write) for a future; of nothing at all if `is_empty`, which needs no room.
     #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
     #[inline]
     pub(crate) fn poll_write(
         &self,
         interest: &mut Interest,
         context: &mut Context<'_>,
+        is_empty: bool,
         mut send: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        if is_empty {
+            return Poll::Ready(self.try_call(send));
+        }
         let served = self.served.as_ref();
         let send = |fd: BorrowedFd<'_>| Handle::after_write(served, send(fd));
         interest.poll_call(context, &self.fd, Direction::Write, send)

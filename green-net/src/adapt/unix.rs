@@ -26,19 +26,6 @@ impl UnixStream {
         }
         self.io().poll_read(&mut interests.read, context, call)
     }
-
-    fn poll_stream_write(
-        &self,
-        interests: &mut Interests,
-        context: &mut Context<'_>,
-        is_empty: bool,
-        call: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        if is_empty {
-            return Poll::Ready(self.io().try_call(call));
-        }
-        self.io().poll_write(&mut interests.write, context, call)
-    }
 }
 
 impl Socket for UnixStream {
@@ -70,7 +57,8 @@ impl Socket for UnixStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_stream_write(interests, context, bytes.is_empty(), |fd| sys::send(fd, bytes))
+        self.io()
+            .poll_write(&mut interests.write, context, bytes.is_empty(), |fd| sys::send(fd, bytes))
     }
 
     fn poll_write_vectored(
@@ -81,7 +69,7 @@ impl Socket for UnixStream {
     ) -> Poll<io::Result<usize>> {
         let is_empty = buffers.iter().all(|buffer| buffer.is_empty());
         let call = |fd: BorrowedFd<'_>| sys::send_vectored(fd, buffers);
-        self.poll_stream_write(interests, context, is_empty, call)
+        self.io().poll_write(&mut interests.write, context, is_empty, call)
     }
 
     fn poll_shutdown(
