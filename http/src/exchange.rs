@@ -20,10 +20,11 @@ use std::time::{Instant, SystemTime};
 
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 use crate::connection::Connection;
 use crate::outgoing::Outgoing;
-use crate::{Access, Method, Request, RequestBody, StatusCode, Version, header};
+use crate::{Access, Method, Request, RequestBody, StatusCode, header};
 
 pub(crate) type Answer = ::http::Response<Outgoing>;
 
@@ -200,8 +201,8 @@ fn asks_for_upgrade(request: &::http::Request<Incoming>) -> bool {
         let mut names = value.as_bytes().split(|byte| *byte == b',');
         names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     };
-    request.version() == Version::HTTP_11
-        && headers.contains_key(header::UPGRADE)
+    // hyper leaves this where there is an `Upgrade`, in HTTP/1.1: no field is searched for in other requests.
+    request.extensions().get::<OnUpgrade>().is_some()
         && headers.get_all(header::CONNECTION).iter().any(names_it)
 }
 
