@@ -102,7 +102,7 @@ pub mod http {
 }
 
 /// Adapters for crates that others wrote: the same in all respects, but that they use green sockets.
-#[cfg(feature = "patched")]
+#[cfg(any(feature = "postgres", feature = "redis", feature = "ureq"))]
 pub mod patched {
     pub use evy_patched::*;
 }

@@ -6,5 +6,6 @@
 #![doc(test(attr(deny(warnings))))]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "ureq")]
 #[doc(alias = "urllib2")]
 pub mod ureq;
