@@ -32,9 +32,8 @@
 //!
 //! # Features
 //!
-//! `gzip` is on by default, as in ureq. Others are on where `evy-patched` or ureq itself is named with
-//! them in a `Cargo.toml`: `brotli`, `charset`, `cookies`, `json`, `multipart`, `platform-verifier`.
-//! SOCKS proxies need none.
+//! `gzip` is on by default, as in ureq. Others are features of `evy` by the names that they have there:
+//! `brotli`, `charset`, `cookies`, `json`, `multipart`, `platform-verifier`. SOCKS proxies need none.
 //!
 //! # Notes
 //!
