@@ -14,6 +14,7 @@ pub(crate) mod evy_echo;
 pub(crate) mod histogram;
 #[cfg(feature = "http")]
 pub(crate) mod http_hello;
+pub(crate) mod late;
 pub(crate) mod load;
 pub(crate) mod raw_echo;
 pub(crate) mod report;

@@ -8,6 +8,7 @@ use super::args::Args;
 use super::churn::Churn;
 #[cfg(feature = "http")]
 use super::http_hello;
+use super::late::{self, Lateness, Mix};
 use super::load::{Load, Report, Requests, Stretch, Target};
 #[cfg(feature = "tls")]
 use super::tls_echo;
@@ -118,6 +119,12 @@ fn play() -> io::Result<bool> {
         "load" => play_load(rest)?,
         "http-load" => play_http_load(rest)?,
         "churn" => play_churn(rest)?,
+        "late-evy" => tell_lateness(late::serve_evy(Mix::from_args(rest).ok_or_else(malformed)?))?,
+        "late-tokio" => {
+            tell_lateness(late::serve_tokio(Mix::from_args(rest).ok_or_else(malformed)?))?
+        }
+        "late-clients" => play_late_clients(rest)?,
+        "late-flood" => play_flood(rest)?,
         "program" => return Err(play_program(rest)),
         _ => return Err(io::Error::other(format!("no role {name}"))),
     }
@@ -153,6 +160,24 @@ fn play_churn(args: &[String]) -> io::Result<()> {
     let target = target(args)?;
     let mut churn = Churn::new(target.port, target.connections)?;
     answer_orders(|stretch| churn.run(target.server, stretch))
+}
+
+/// Asks evenly, and says how late the answers were.
+fn play_late_clients(args: &[String]) -> io::Result<()> {
+    let [port, clients, rate, millis] = args else { return Err(malformed()) };
+    let time = Duration::from_millis(number(millis)?);
+    tell_lateness(late::echo(number(port)? as u16, number(clients)?, number(rate)?, time))
+}
+
+/// Floods a server until this process is ended.
+fn play_flood(args: &[String]) -> io::Result<()> {
+    let [port] = args else { return Err(malformed()) };
+    late::flood(number(port)? as u16)
+}
+
+fn tell_lateness(lateness: io::Result<Lateness>) -> io::Result<()> {
+    println!("{}", lateness?);
+    Ok(())
 }
 
 /// Becomes another program, which stays on this core; returns only why it could not.
@@ -329,7 +354,8 @@ pub(crate) fn client_program(program: &Path, time: Duration) -> io::Result<Comma
     Ok(command)
 }
 
-fn command(role: &str, core: usize, time: Duration) -> io::Result<Command> {
+/// This executable in a role, on a core, for about `time`; the role's own arguments can be added.
+pub(crate) fn command(role: &str, core: usize, time: Duration) -> io::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     let seconds = (time + GRACE).as_secs();
     command.args([ROLE, role, &core.to_string(), &seconds.to_string()]);

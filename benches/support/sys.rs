@@ -115,6 +115,14 @@ pub(crate) fn die_after(lifetime: Duration) {
     unsafe { libc::alarm(lifetime.as_secs() as u32 + 1) };
 }
 
+/// Has this process run only where others leave processor time.
+pub(crate) fn give_way() -> io::Result<()> {
+    // SAFETY: takes a number and no pointer. That -1 may be a value as well as an error is no matter: it
+    // is not what a process gets that asks for the lowest priority.
+    check(unsafe { libc::nice(19) })?;
+    Ok(())
+}
+
 /// Asks the process `pid` to end.
 pub(crate) fn terminate(pid: u32) -> io::Result<()> {
     // SAFETY: takes no pointer. The caller names a process that it has started.
