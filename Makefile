@@ -7,7 +7,7 @@ ADDR ?= 127.0.0.1:6000
 # All but `tracing`, under which every park takes its slow path: that one is tested by itself.
 FEATURES := evy/futures,evy/http,evy/hyper,evy/patched,evy/tls,evy/tokio,evy/websocket
 
-.PHONY: help test test-release acceptance check fmt fix lint layers doc bench bench-peers run dev asan valgrind loom audit spell
+.PHONY: help test test-release acceptance check fmt fix lint layers doc bench bench-check bench-peers run dev asan valgrind loom audit spell
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,11 @@ doc: ## rustdoc, warnings are errors
 # The glob takes all benches, and leaves out the libraries' unit tests, which --benches would run too.
 bench: ## ratios against a baseline of the same run
 	$(CARGO) bench --workspace --features $(FEATURES) --bench '*'
+
+# Incremental compilation cuts crates into other pieces, and so inlines other functions.
+bench-check: ## has an operation become dearer, in instructions? (needs valgrind; ARGS=--bless accepts what is)
+	@command -v valgrind >/dev/null || { echo "bench-check: valgrind is not installed"; exit 1; }
+	CARGO_INCREMENTAL=0 $(CARGO) bench --workspace --features $(FEATURES) --bench counts -- $(ARGS)
 
 bench-peers: ## evy beside tokio, may and Go, by turns (ARGS="http --rounds 5"; Go comes from PyPI)
 	.ci/bench-peers $(ARGS)
