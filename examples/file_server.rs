@@ -213,11 +213,17 @@ struct Served {
 
 impl Served {
     fn open(root: &Path, path: &Path) -> io::Result<Self> {
+        let place = inside(root, path)?;
+        // A socket cannot be opened, and the opening of a device may do something.
+        let metadata = place.metadata()?;
+        if !metadata.is_file() {
+            return Err(ErrorKind::NotFound.into());
+        }
         let file = std::fs::File::options()
             .read(true)
-            // Of a named pipe, it would wait for a writer.
+            // Of a named pipe that has come in its place, it would wait for a writer.
             .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
-            .open(inside(root, path)?)?;
+            .open(place)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(ErrorKind::NotFound.into());
