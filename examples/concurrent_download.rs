@@ -7,7 +7,7 @@
 //!
 //! `one.iso` is `one.iso.part` until it is complete, with a note beside it of what it is a part of. A
 //! download that breaks off is taken up where it was, as long as the server still has the same file; if not,
-//! it begins again. A file that is there already is left as it is.
+//! or where the server has not said which one it was or how long, it begins again. A file that is there already is left as it is.
 //!
 //! On a terminal there is a bar for each download. Elsewhere only failures are told, a line for each, and the
 //! exit code is their number, 125 standing for more.
@@ -25,8 +25,8 @@ use std::time::{Duration, SystemTime};
 use clap::Parser;
 use evy::GreenPool;
 use evy::fs::{self, File};
-use evy::patched::ureq::http::{HeaderMap, HeaderName, StatusCode, header};
-use evy::patched::ureq::{self, Agent};
+use evy::patched::ureq::http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use evy::patched::ureq::{self, Agent, Body};
 use httpdate::parse_http_date;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use percent_encoding::percent_decode_str;
@@ -245,12 +245,15 @@ impl Client {
         }
         let response = request.call()?;
         let (status, headers) = (response.status(), response.headers());
+        let announced = length(&response);
         let (start, length) = match (status, &held) {
             (StatusCode::OK, _) => {
-                begin(download, part, headers)?;
-                (0, length(headers))
+                begin(download, part, version(headers).filter(|_| announced.is_some()))?;
+                (0, announced)
             }
-            (StatusCode::PARTIAL_CONTENT, Some(held)) if held.is_continued_by(headers) => {
+            (StatusCode::PARTIAL_CONTENT, Some(held))
+                if held.is_continued_by(headers) && announced.is_some() =>
+            {
                 (held.length, ContentRange::of(headers).and_then(|range| range.size))
             }
             (StatusCode::RANGE_NOT_SATISFIABLE, Some(held)) if held.is_all(headers) => {
@@ -294,7 +297,7 @@ fn lock(part: &Path) -> Result<File, String> {
         Ok(file)
     };
     let path = part.to_owned();
-    // It cannot be locked by `evy::fs`; nor does that have to be done here.
+    // Files of `evy::fs` have no locks; what is done by std's belongs on another OS thread.
     match evy::unblock(move || open(&path)) {
         Ok(file) => Ok(file.into()),
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -339,7 +342,6 @@ impl Held {
     fn is_continued_by(&self, headers: &HeaderMap) -> bool {
         ContentRange::of(headers).is_some_and(|range| range.first == Some(self.length))
             && !self.is_another(headers)
-            && !headers.contains_key(header::CONTENT_ENCODING)
     }
 
     /// Whether an answer of `416 Range Not Satisfiable` says that nothing is missing.
@@ -372,10 +374,10 @@ impl ContentRange {
 
 /// Empties the part, and notes what it will be a part of. In this order: a note never stands beside
 /// something older.
-fn begin(download: &Download, part: &File, headers: &HeaderMap) -> io::Result<()> {
+fn begin(download: &Download, part: &File, version: Option<&str>) -> io::Result<()> {
     forget(download)?;
     part.set_len(0)?;
-    match version(headers) {
+    match version {
         Some(version) => fs::write(&download.note, format!("{}\n{version}", download.url)),
         None => Ok(()),
     }
@@ -388,9 +390,6 @@ fn forget(download: &Download) -> io::Result<()> {
 
 /// What tells this content from all others, if anything does (RFC 9110, 8.8).
 fn version(headers: &HeaderMap) -> Option<&str> {
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return None;
-    }
     if let Some(tag) = headers.get(header::ETAG) {
         return tag.to_str().ok().filter(|tag| tag.starts_with('"'));
     }
@@ -404,11 +403,11 @@ fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
     parse_http_date(headers.get(name)?.to_str().ok()?).ok()
 }
 
-/// How long the file is; nobody knows that of one that is unpacked on its way.
-fn length(headers: &HeaderMap) -> Option<u64> {
-    let length = headers.get(header::CONTENT_LENGTH);
-    let length = length.filter(|_| !headers.contains_key(header::CONTENT_ENCODING));
-    length?.to_str().ok()?.parse().ok()
+/// How much comes, if that is known and comes as it lies there. Of what ureq unpacks it is not known, and
+/// that it was packed cannot be seen.
+fn length(response: &Response<Body>) -> Option<u64> {
+    let is_packed = response.headers().contains_key(header::CONTENT_ENCODING);
+    response.body().content_length().filter(|_| !is_packed)
 }
 
 /// Adds to the part what comes, and returns how much that was.
