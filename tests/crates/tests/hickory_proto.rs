@@ -43,7 +43,8 @@ fn lookups_overlap() {
             .collect();
         while let Some((question, client)) = questions.pop() {
             let name = question.queries[0].name().clone();
-            let number = name.to_ascii().trim_start_matches("host").split('.').next().unwrap().parse();
+            let number =
+                name.to_ascii().trim_start_matches("host").split('.').next().unwrap().parse();
             let data = RData::A(A(Ipv4Addr::new(10, 0, 0, number.unwrap())));
             let mut answer = question.into_response();
             answer.add_answer(Record::from_rdata(name, 60, data));

@@ -73,8 +73,7 @@ fn requests_of_http2_overlap_on_one_connection() {
     });
     let _watchdog = Watchdog::start();
     let socket = Async::new(evy::connect(address).unwrap());
-    let (sender, connection) =
-        block_on(client::conn::http2::handshake(Executor, socket)).unwrap();
+    let (sender, connection) = block_on(client::conn::http2::handshake(Executor, socket)).unwrap();
     spawn_n(move || block_on(connection));
     let answers = at_once(move |number| {
         let mut sender = sender.clone();

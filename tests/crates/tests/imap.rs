@@ -10,7 +10,8 @@ fn subjects(stream: TcpStream, user: &str, password: &str) -> imap::error::Resul
     session.select("INBOX")?;
     let messages = session.fetch("1:*", "BODY[HEADER.FIELDS (SUBJECT)]")?;
     let subjects = messages.iter().filter_map(|message| message.header());
-    let subjects = subjects.map(|header| String::from_utf8_lossy(header).trim().to_owned()).collect();
+    let subjects =
+        subjects.map(|header| String::from_utf8_lossy(header).trim().to_owned()).collect();
     session.logout()?;
     Ok(subjects)
 }
@@ -45,7 +46,7 @@ fn sessions_of_imap_overlap() {
                         ))?;
                     }
                 }
-                "LOGOUT" => client.say("* BYE")?,
+                "LOGOUT" => client.say("* BYE until then")?,
                 _ => panic!("not in the script: {line}"),
             }
             client.say(&format!("{tag} OK done"))?;

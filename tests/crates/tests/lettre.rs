@@ -54,10 +54,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-fn send(
-    stream: TcpStream,
-    message: &Message,
-) -> Result<Response, lettre::transport::smtp::Error> {
+fn send(stream: TcpStream, message: &Message) -> Result<Response, lettre::transport::smtp::Error> {
     evy::block_on(async {
         let stream = Box::new(Socket(Async::new(stream)));
         let name = ClientId::Domain("localhost".to_owned());

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use evy::net::TcpStream;
 use evy::tls::TlsAcceptor;
@@ -11,6 +12,15 @@ use native_tls::{Certificate, Identity, TlsConnector};
 fn connector(roots: &str) -> TlsConnector {
     let root = Certificate::from_pem(roots.as_bytes()).unwrap();
     TlsConnector::builder().add_root_certificate(root).build().unwrap()
+}
+
+fn ask(connector: &TlsConnector, address: SocketAddr, question: &str) -> io::Result<String> {
+    let socket = evy::connect(address)?;
+    let mut stream = connector.connect("localhost", socket).map_err(io::Error::other)?;
+    stream.write_all(question.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// A server of TLS that answers once all have asked.
@@ -31,13 +41,7 @@ fn clients_of_native_tls_overlap() {
     let (chain, key) = certificate();
     let address = start_server(&chain, &key);
     let connector = connector(&chain);
-    let answers = at_once(move |number| {
-        let mut stream = connector.connect("localhost", evy::connect(address)?).unwrap();
-        stream.write_all(format!("ask {number}").as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        io::Result::Ok(answer)
-    });
+    let answers = at_once(move |number| ask(&connector, address, &format!("ask {number}")));
     for (number, answer) in answers.into_iter().enumerate() {
         assert_eq!(answer.unwrap(), format!("ask {number}"));
     }
@@ -99,6 +103,7 @@ fn a_server_of_native_tls_serves_all_at_once() {
 }
 
 /// A socket that says when it is dropped.
+#[derive(Debug)]
 struct Told(TcpStream, Events);
 
 impl Read for Told {
@@ -138,13 +143,13 @@ fn one_that_is_killed_inside_of_openssl_closes_its_socket() {
         Ok(())
     });
     let events = Events::default();
-    let (seen, ready) = (events.clone(), evy::sync::Event::new());
-    let (connector, waits) = (connector(&chain), ready.clone());
+    let (seen, ready) = (events.clone(), Rc::new(evy::sync::Event::new()));
+    let (connector, waits) = (connector(&chain), Rc::clone(&ready));
     let client = evy::spawn(move || {
         let socket = Told(evy::connect(address).unwrap(), seen.clone());
         let mut stream = connector.connect("localhost", socket).unwrap();
         stream.read_exact(&mut [0; 5]).unwrap();
-        waits.set();
+        waits.send(()).unwrap();
         let _ = stream.read(&mut [0]);
         seen.add("not killed");
     });
@@ -156,12 +161,6 @@ fn one_that_is_killed_inside_of_openssl_closes_its_socket() {
     let (chain, key) = certificate();
     let address = start_server(&chain, &key);
     let connector = self::connector(&chain);
-    let answers = at_once(move |_| {
-        let mut stream = connector.connect("localhost", evy::connect(address).unwrap()).unwrap();
-        stream.write_all(b"again").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    });
-    assert!(answers.iter().all(|answer| answer == "again"));
+    let answers = at_once(move |_| ask(&connector, address, "again"));
+    assert!(answers.into_iter().all(|answer| answer.unwrap() == "again"));
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use evy_test_crates::{at_once, certificate, serve};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+};
 
 #[test]
 fn streams_of_rustls_overlap_at_both_ends() {
