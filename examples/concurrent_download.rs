@@ -186,7 +186,7 @@ impl Client {
             .timeout_per_read(limit)
             .build()
             .into();
-        let style = "{prefix:24!} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        let style = "{prefix:24!} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
         let style = ProgressStyle::with_template(style).expect("a valid template");
         let Arguments { retries, pause, .. } = *arguments;
         Self { agent, bars: MultiProgress::new(), style, retries, pause }
@@ -266,6 +266,7 @@ impl Client {
             _ if is_passing(status) => return Err(passing(status)),
             _ => return Err(Failure::Final(status.to_string())),
         };
+        bar.set_message("");
         bar.set_position(start);
         if let Some(length) = length {
             bar.set_length(length);

@@ -449,8 +449,8 @@ fn a_server_that_is_busy_is_asked_again_and_one_that_has_nothing_is_not() {
 fn a_server_that_stalls_is_given_up_in_time() {
     let bytes = content(1_000);
     let sent = bytes.clone();
-    let server = Scripted::start(move |number, _, socket| {
-        if number == 0 {
+    let server = Scripted::start(move |_, head, socket| {
+        if !head.contains("range") {
             send_cut_off(socket, &sent, 400);
             // Until the client goes away.
             let _ = socket.read(&mut [0]);
@@ -460,10 +460,11 @@ fn a_server_that_stalls_is_given_up_in_time() {
     });
     let to = Folder::new();
     let output =
-        command(to.path()).args(["--timeout", "0.2", &server.url("/file")]).output().unwrap();
+        command(to.path()).args(["--timeout", "0.5", &server.url("/file")]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_complete(&to, &bytes);
-    assert_eq!(server.ranges(), [ALL, rest(400)]);
+    // On a busy machine there may be more of them.
+    assert_eq!(server.ranges().last(), Some(&rest(400)));
 }
 
 #[test]
