@@ -101,8 +101,66 @@ pub mod http {
     pub use evy_http::websocket;
 }
 
-/// Adapters for crates that others wrote: the same in all respects, but that they use green sockets.
-#[cfg(any(feature = "postgres", feature = "redis", feature = "ureq"))]
+/// Crates that others wrote, by their names: the same in all respects, but that they use green sockets.
+#[cfg(any(feature = "postgres", feature = "redis", feature = "ureq", feature = "websocket"))]
 pub mod patched {
+    #[cfg(any(feature = "postgres", feature = "redis", feature = "ureq"))]
     pub use evy_patched::*;
+
+    #[cfg(feature = "websocket")]
+    pub mod tungstenite {
+        //! WebSockets by [tungstenite](https://docs.rs/tungstenite): the client of [`evy::http::websocket`], by
+        //! the names that tungstenite has for its parts.
+        //!
+        //! ```
+        //! use evy::patched::tungstenite::{Message, connect};
+        //!
+        //! # let listener = evy::listen("127.0.0.1:0")?;
+        //! # let echo = |request| evy::http::websocket::accept(request, |socket| {
+        //! #     for message in &socket {
+        //! #         socket.send(message?)?;
+        //! #     }
+        //! #     Ok(())
+        //! # });
+        //! # let server = evy::http::Server::new(listener, echo).start()?;
+        //! # let address = server.local_addr();
+        //! let socket = connect(&format!("ws://{address}/"))?;
+        //! socket.send(Message::from("hello"))?;
+        //! assert_eq!(socket.recv()?, Some(Message::from("hello")));
+        //! # Ok::<(), std::io::Error>(())
+        //! ```
+        //!
+        //! It is no word-for-word replacement. Frames and handshake are tungstenite's; what is around them is
+        //! for green threads, of which several use one WebSocket at once:
+        //!
+        //! | tungstenite | here |
+        //! |---|---|
+        //! | `connect(url)?`: a WebSocket and the response | [`connect`]: a WebSocket; a response that refuses it is [`Refused`], in the error |
+        //! | `socket.read()?`, `&mut` | [`recv`](WebSocket::recv), by `&`, or an iterator: `for message in &socket` |
+        //! | `Message::{Ping, Pong, Close}` to be looked at | answered and seen to; a [`Message`] is a text or bytes |
+        //! | `socket.send(Message::text("hello"))?` | `socket.send("hello")?`, by `&` |
+        //! | `socket.close(frame)?`, then `read` up to `ConnectionClosed` | [`close`](WebSocket::close), which does it all |
+        //! | `Utf8Bytes`, `CloseFrame` | [`Text`], [`Closed`] |
+        //! | `WebSocketConfig`, a request with headers | [`Options`] |
+        //! | `Error` | [`std::io::Error`]; what the peer did wrong is [`Violation`], in it |
+        //!
+        //! Servers have [`evy::http::websocket::accept`], which answers a request of HTTP. tungstenite itself
+        //! needs no adapter, where its own shape is wanted: its `client` and `accept` take any stream, a green
+        //! one too, as the [guide](crate::guide::making_a_crate_green) shows.
+        //!
+        //! [`evy::http::websocket`]: crate::http::websocket
+        //! [`evy::http::websocket::accept`]: crate::http::websocket::accept
+
+        #[doc(alias = "CloseFrame")]
+        pub use evy_http::websocket::Closed;
+        #[doc(alias = "WebSocketConfig")]
+        pub use evy_http::websocket::Options;
+        #[doc(alias = "Utf8Bytes")]
+        pub use evy_http::websocket::Text;
+        pub use evy_http::websocket::{
+            CloseCode, Message, Messages, Refused, Violation, WebSocket, connect,
+        };
+    }
 }
+
+pub mod guide;
