@@ -422,7 +422,8 @@ fn ten_blocking_calls_take_the_time_of_one() {
     );
 }
 
-/// What a user may leave a connection in.
+/// What a user may leave a connection in. With those in the middle, nobody knows what comes next from the
+/// server.
 const LEFTOVERS: [fn(&mut Connection); 10] = [
     |connection| redis::cmd("MULTI").exec(connection).unwrap(),
     |connection| redis::cmd("WATCH").arg("key").exec(connection).unwrap(),
@@ -447,7 +448,7 @@ const LEFTOVERS: [fn(&mut Connection); 10] = [
 fn a_pool_hands_on_no_connection_in_the_state_its_last_user_left_it_in() {
     let server = RedisServer::start_with(&["user app on >password ~* &* +@all"]);
     let port = server.port();
-    let (mut other, mut again) = (connect(&server), 0);
+    let mut other = connect(&server);
     for protocol in ["resp2", "resp3"] {
         let url = format!("redis://app:password@127.0.0.1:{port}/2?protocol={protocol}");
         let pool = Client::open(url).unwrap().pool_builder(LIMIT).max(1).build().unwrap();
@@ -458,7 +459,8 @@ fn a_pool_hands_on_no_connection_in_the_state_its_last_user_left_it_in() {
             leave(&mut connection);
             drop(connection);
             let mut connection = pool.get().unwrap();
-            again += usize::from(id(&mut connection) == before);
+            let kept = id(&mut connection) == before;
+            assert_eq!(kept, !(6..9).contains(&number), "{number} with {protocol}");
             // A WATCH that was left would make the transaction come to nothing, a MULTI all of it.
             other.set("key", number).unwrap();
             let (name, db_size): (Value, i32) = redis::pipe()
@@ -479,8 +481,6 @@ fn a_pool_hands_on_no_connection_in_the_state_its_last_user_left_it_in() {
             assert_eq!(nothing, None, "{number}: a timeout was left");
         }
     }
-    println!("{again} of {} connections could be cleaned", 2 * LEFTOVERS.len());
-    assert!(again >= 14, "{again}");
 }
 
 #[test]
@@ -679,6 +679,7 @@ mod tls {
         fn start(clients: &str) -> Self {
             let issuer = KeyPair::generate().unwrap();
             let mut authority = CertificateParams::new([]).unwrap();
+            authority.distinguished_name.push(rcgen::DnType::CommonName, "an authority");
             authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
             let authority = CertifiedIssuer::self_signed(authority, issuer).unwrap();
             let signed = |name: &str| {

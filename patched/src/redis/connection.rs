@@ -63,7 +63,7 @@ impl Connection {
         if cmd.is_empty() {
             return Err((ErrorKind::Client, "empty command").into());
         }
-        self.session.change();
+        self.session.get_out_of_step();
         self.call(|connection| connection.send(cmd))
     }
 
@@ -122,15 +122,22 @@ impl Connection {
         self.intact && !self.subscribed && self.session.is_clean()
     }
 
-    /// Makes it as a new one, by `RESET`.
-    pub(super) fn reset(&mut self) -> RedisResult<()> {
-        set_up(self, true)?;
-        self.subscribed = false;
-        self.session = Session::default();
-        Ok(())
+    /// Makes it as a new one, by `RESET` if need be. Returns whether it is.
+    pub(super) fn clean(&mut self) -> RedisResult<bool> {
+        if !self.intact || self.session.is_out_of_step() {
+            return Ok(false);
+        }
+        if self.subscribed {
+            pubsub::unsubscribe_all(self)?;
+        }
+        if !self.session.is_clean() {
+            set_up(self, true)?;
+            self.session = Session::default();
+        }
+        Ok(true)
     }
 
-    /// What a pool does between two users, apart from [`reset`](Self::reset).
+    /// What a pool does between two users when it is clean.
     pub(super) fn rest(&mut self) -> RedisResult<()> {
         self.incoming.pass_pushes_to(None);
         self.set_read_timeout(None)?;
@@ -355,7 +362,7 @@ impl ConnectionLike for Connection {
             return self.req_packed_command(&packed);
         }
         self.request(&packed, 0, drop)?;
-        self.session.change();
+        self.session.get_out_of_step();
         Ok(Value::Nil)
     }
 

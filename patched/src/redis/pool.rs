@@ -36,7 +36,7 @@ fn is_alive(connection: &mut Connection, limit: Duration) -> bool {
 }
 
 fn recycle(connection: &mut Connection, limit: Duration) -> bool {
-    let cleaned = connection.is_clean()
-        || connection.is_open() && matches!(timeout(limit, || connection.reset()), Ok(Ok(())));
-    cleaned && connection.rest().is_ok()
+    let is_clean =
+        connection.is_clean() || matches!(timeout(limit, || connection.clean()), Ok(Ok(true)));
+    is_clean && connection.rest().is_ok()
 }

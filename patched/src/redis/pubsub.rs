@@ -76,6 +76,7 @@ impl<'a> PubSub<'a> {
     /// Sends a command and waits for its answer, of several confirmations the first.
     fn request(&mut self, command: &Cmd) -> RedisResult<Value> {
         let Self { connection, waiting } = self;
+        let was_subscribed = connection.is_subscribed();
         connection.set_subscribed(true);
         let answer = connection.converse(&command.get_packed_command(), |value| {
             let message = Msg::from_value(&value);
@@ -84,7 +85,10 @@ impl<'a> PubSub<'a> {
             Ok(is_answer.then_some(value))
         })?;
         match answer {
-            Value::ServerError(error) => Err(error.into()),
+            Value::ServerError(error) => {
+                connection.set_subscribed(was_subscribed);
+                Err(error.into())
+            }
             answer => Ok(answer),
         }
     }

@@ -10,15 +10,25 @@ pub(super) struct Session {
     watches: bool,
     /// Something else that only `RESET` undoes: another database, user, mode.
     changed: bool,
+    /// Something was sent whose answers may still come: not even `RESET` helps.
+    out_of_step: bool,
 }
 
 impl Session {
     pub(super) fn is_clean(self) -> bool {
-        !(self.in_transaction || self.watches || self.changed)
+        !(self.in_transaction || self.watches || self.changed || self.out_of_step)
+    }
+
+    pub(super) fn is_out_of_step(self) -> bool {
+        self.out_of_step
     }
 
     pub(super) fn change(&mut self) {
         self.changed = true;
+    }
+
+    pub(super) fn get_out_of_step(&mut self) {
+        self.out_of_step = true;
     }
 
     /// Takes note of packed commands that go out. Returns whether any of them has to do with all this; if
@@ -29,7 +39,7 @@ impl Session {
         while !rest.is_empty() {
             let Some((name, behind)) = split_command(rest) else {
                 // Written by hand: it may be anything.
-                self.changed = true;
+                self.out_of_step = true;
                 return true;
             };
             concerned |= self.note_name(name);
