@@ -28,6 +28,43 @@ use super::session::Session;
 use super::setup::set_up;
 use super::stream::Stream;
 
+/// A connection to a Redis server: [`redis::Connection`](::redis::Connection), but that its calls park the
+/// green thread. [`Client::get_connection`](super::Client::get_connection) makes it.
+///
+/// Commands are the methods of [`Commands`](::redis::Commands) or [`TypedCommands`](::redis::TypedCommands), or
+/// are built by [`cmd`](::redis::cmd) and [`pipe`](::redis::pipe):
+///
+/// ```
+#[doc = answers!(r"+OK\r\n:2\r\n$1\r\n2\r\n")]
+/// use evy_patched::redis::{self, Client, Commands};
+///
+/// let mut connection = Client::open(url)?.get_connection()?;
+/// let () = connection.set("count", 1)?;
+/// let (count, text): (i32, String) =
+///     redis::pipe().incr("count", 1).get("count").query(&mut connection)?;
+/// assert_eq!((count, text.as_str()), (2, "2"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A call that does not come to its end closes the connection ([the module](super#interrupted-calls)):
+///
+/// ```
+#[doc = answers!(r"")]
+/// use std::time::Duration;
+///
+/// use evy_patched::redis::{Client, Commands, ConnectionLike};
+///
+/// let mut connection = Client::open(url)?.get_connection()?;
+/// let limit = Duration::from_millis(5);
+/// let late = evy_runtime::timeout(limit, || connection.get::<_, String>("key"));
+/// assert!(late.is_err() && !connection.is_open());
+/// assert!(connection.get::<_, String>("key").unwrap_err().is_connection_dropped());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Yields
+///
+/// Each call parks until its answer is there, and while the socket has no room for the request.
 pub struct Connection {
     stream: Stream,
     incoming: Incoming,
@@ -59,6 +96,27 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Sends a packed command and does not wait for the answer, which [`recv_response`](Self::recv_response)
+    /// reads. It is for commands as `MONITOR`, that have many. A call in between takes the answer for its own.
+    ///
+    /// ```
+    #[doc = answers!(r"+OK\r\n+1 [0 127.0.0.1:1] 'ping'\r\n")]
+    /// use evy_patched::redis::{self, Client, Value};
+    ///
+    /// let mut connection = Client::open(url)?.get_connection()?;
+    /// connection.send_packed_command(&redis::cmd("MONITOR").get_packed_command())?;
+    /// assert_eq!(connection.recv_response()?, Value::Okay);
+    /// assert!(matches!(connection.recv_response()?, Value::SimpleString(line) if line.ends_with("'ping'")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `Client` for an empty one; `Io`, and the connection is closed.
+    ///
+    /// # Yields
+    ///
+    /// While the socket has no room.
     pub fn send_packed_command(&mut self, cmd: &[u8]) -> RedisResult<()> {
         if cmd.is_empty() {
             return Err((ErrorKind::Client, "empty command").into());
@@ -67,38 +125,144 @@ impl Connection {
         self.call(|connection| connection.send(cmd))
     }
 
+    /// Reads one value: an answer, or a push of RESP3. See [`send_packed_command`](Self::send_packed_command).
+    ///
+    /// # Errors
+    ///
+    /// `Io`, a read timeout included, or `Parse`; the connection is closed.
+    ///
+    /// # Yields
+    ///
+    /// Until the value is there.
     pub fn recv_response(&mut self) -> RedisResult<Value> {
         self.call(|connection| connection.incoming.read(&connection.stream))
     }
 
+    /// How long a write may wait for room; `None`, as at first, is for ever. A call that it ends closes the
+    /// connection.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for zero, as `Io`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
     pub fn set_write_timeout(&self, dur: Option<Duration>) -> RedisResult<()> {
         Ok(self.stream.set_write_timeout(dur)?)
     }
 
+    /// How long a read may wait for the server; `None`, as at first, is for ever. A call that it ends closes the
+    /// connection, but for [`PubSub::get_message`].
+    ///
+    /// ```
+    #[doc = answers!(r"")]
+    /// use std::time::Duration;
+    ///
+    /// use evy_patched::redis::{Client, Commands, ConnectionLike};
+    ///
+    /// let mut connection = Client::open(url)?.get_connection()?;
+    /// connection.set_read_timeout(Some(Duration::from_millis(5)))?;
+    /// assert!(connection.get::<_, String>("key").unwrap_err().is_timeout());
+    /// assert!(!connection.is_open());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for zero, as `Io`.
+    ///
+    /// # Yields
+    ///
+    /// Never.
     pub fn set_read_timeout(&self, dur: Option<Duration>) -> RedisResult<()> {
         Ok(self.stream.set_read_timeout(dur)?)
     }
 
+    /// Uses the connection for subscriptions, until what this returns is dropped.
+    ///
+    /// # Yields
+    ///
+    /// Never; its drop does, if it was subscribed to anything.
     pub fn as_pubsub(&mut self) -> PubSub<'_> {
         PubSub::new(self)
     }
 
+    /// Has every push of the server (RESP3) sent there, and a last one when the connection is closed.
+    ///
+    /// Pushes are read along with answers. Who waits for nothing else reads them by
+    /// [`recv_response`](Self::recv_response); to wait at the other end of the channel would block the OS
+    /// thread.
+    ///
+    /// ```
+    #[doc = answers!(r"*1\r\n+OK\r\n>3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n+PONG\r\n")]
+    /// # let url = format!("{url}?protocol=resp3");
+    /// use evy_patched::redis::{Client, ConnectionLike, PushKind};
+    ///
+    /// let mut connection = Client::open(url)?.get_connection()?;
+    /// let (sender, pushes) = std::sync::mpsc::channel();
+    /// connection.set_push_sender(sender);
+    /// assert!(connection.check_connection());
+    /// assert_eq!(pushes.try_recv()?.kind, PushKind::Message);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
     pub fn set_push_sender(&mut self, sender: Sender<PushInfo>) {
         self.incoming.pass_pushes_to(Some(sender));
     }
 
+    /// Subscribes to a channel, or several, of which messages come as pushes
+    /// ([`set_push_sender`](Self::set_push_sender)).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidClientConfig` where the connection does not speak RESP3; those of a call.
+    ///
+    /// # Yields
+    ///
+    /// While the socket has no room.
     pub fn subscribe_resp3<T: ToRedisArgs>(&mut self, channel: T) -> RedisResult<()> {
         self.send_resp3("SUBSCRIBE", channel)
     }
 
+    /// [`subscribe_resp3`](Self::subscribe_resp3) for patterns.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe_resp3`](Self::subscribe_resp3).
+    ///
+    /// # Yields
+    ///
+    /// While the socket has no room.
     pub fn psubscribe_resp3<T: ToRedisArgs>(&mut self, pchannel: T) -> RedisResult<()> {
         self.send_resp3("PSUBSCRIBE", pchannel)
     }
 
+    /// Ends what [`subscribe_resp3`](Self::subscribe_resp3) has begun.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe_resp3`](Self::subscribe_resp3).
+    ///
+    /// # Yields
+    ///
+    /// While the socket has no room.
     pub fn unsubscribe_resp3<T: ToRedisArgs>(&mut self, channel: T) -> RedisResult<()> {
         self.send_resp3("UNSUBSCRIBE", channel)
     }
 
+    /// Ends what [`psubscribe_resp3`](Self::psubscribe_resp3) has begun.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe_resp3`](Self::subscribe_resp3).
+    ///
+    /// # Yields
+    ///
+    /// While the socket has no room.
     pub fn punsubscribe_resp3<T: ToRedisArgs>(&mut self, pchannel: T) -> RedisResult<()> {
         self.send_resp3("PUNSUBSCRIBE", pchannel)
     }

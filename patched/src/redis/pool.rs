@@ -8,6 +8,31 @@ use evy_runtime::timeout;
 
 use super::{Client, Connection};
 
+/// A pool of connections, made by [`Client::pool_builder`].
+///
+/// What [`get`](ResourcePool::get) gives is used as a connection:
+///
+/// ```
+#[doc = answers!(r"+OK\r\n:1\r\n")]
+/// use std::time::Duration;
+///
+/// use evy_patched::redis::{Client, Commands};
+///
+/// let pool = Client::open(url)?.pool_builder(Duration::from_secs(5)).max(10).build()?;
+/// let mut connection = pool.get()?;
+/// let () = connection.set("key", 0)?;
+/// assert_eq!(connection.incr::<_, _, i32>("key", 1)?, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// No user finds what another one has left behind. A connection on which a call failed or was interrupted, or
+/// whose server has left, is dropped. One that is in a transaction, watches keys, is subscribed, or has
+/// another database, name, user or mode, is cleaned by `RESET`, and by saying its first words again; that is
+/// one request more. So is one that has used [`Client`]'s or the server's settings for connections (`CLIENT …`).
+/// Where the server does not know `RESET` (before Redis 6.2) it is dropped. Timeouts and the sender of pushes
+/// are taken off.
+///
+/// When the server has died, calls fail until it is back; the pool needs nothing to be done.
 pub type Pool = ResourcePool<Connection, RedisError>;
 
 /// One that has been idle for longer is asked whether it is still there before it is handed out.

@@ -11,6 +11,27 @@ use ::redis::{
 
 use super::Connection;
 
+/// A connection that is used for subscriptions: [`redis::PubSub`](::redis::PubSub), but that it parks the green
+/// thread. Made by [`Connection::as_pubsub`].
+///
+/// ```
+#[doc = answers!(r"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n*3\r\n$12\r\npunsubscribe\r\n$-1\r\n:0\r\n+PONG\r\n")]
+/// use evy_patched::redis::{Client, ConnectionLike};
+///
+/// let mut connection = Client::open(url)?.get_connection()?;
+/// let mut pubsub = connection.as_pubsub();
+/// pubsub.subscribe("news")?;
+/// let message = pubsub.get_message()?;
+/// assert_eq!(message.get_channel_name(), "news");
+/// assert_eq!(message.get_payload::<String>()?, "hello");
+/// drop(pubsub);
+/// // The connection is as it was.
+/// assert!(connection.check_connection());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Dropping it ends the subscriptions, and waits for the server to confirm that; messages that nobody has
+/// read are gone. If that fails, or the green thread is unwinding, the connection is closed.
 pub struct PubSub<'a> {
     connection: &'a mut Connection,
     /// Messages that came before the answer to a command.
@@ -22,30 +43,110 @@ impl<'a> PubSub<'a> {
         Self { connection, waiting: VecDeque::new() }
     }
 
+    /// Subscribes to a channel, or to several.
+    ///
+    /// # Errors
+    ///
+    /// The server's, where it refuses; those of a call.
+    ///
+    /// # Yields
+    ///
+    /// Until the server has confirmed it, of several the first.
     pub fn subscribe<T: ToRedisArgs>(&mut self, channel: T) -> RedisResult<()> {
         self.request(cmd("SUBSCRIBE").arg(channel)).map(drop)
     }
 
+    /// Subscribes to the channels that match a pattern, or several.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    ///
+    /// # Yields
+    ///
+    /// As [`subscribe`](Self::subscribe).
     pub fn psubscribe<T: ToRedisArgs>(&mut self, pchannel: T) -> RedisResult<()> {
         self.request(cmd("PSUBSCRIBE").arg(pchannel)).map(drop)
     }
 
+    /// Ends the subscription to a channel, or to several.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    ///
+    /// # Yields
+    ///
+    /// As [`subscribe`](Self::subscribe).
     pub fn unsubscribe<T: ToRedisArgs>(&mut self, channel: T) -> RedisResult<()> {
         self.request(cmd("UNSUBSCRIBE").arg(channel)).map(drop)
     }
 
+    /// Ends the subscription to a pattern, or to several.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    ///
+    /// # Yields
+    ///
+    /// As [`subscribe`](Self::subscribe).
     pub fn punsubscribe<T: ToRedisArgs>(&mut self, pchannel: T) -> RedisResult<()> {
         self.request(cmd("PUNSUBSCRIBE").arg(pchannel)).map(drop)
     }
 
+    /// Asks the server to send something back. Messages that come before its answer are kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe); `UnexpectedReturnType` where the answer is no `T`.
+    ///
+    /// # Yields
+    ///
+    /// Until the answer is there.
     pub fn ping_message<T: FromRedisValue>(&mut self, message: impl ToRedisArgs) -> RedisResult<T> {
         Ok(from_redis_value(self.request(cmd("PING").arg(message))?)?)
     }
 
+    /// Asks the server whether it is there. Messages that come before its answer are kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping_message`](Self::ping_message).
+    ///
+    /// # Yields
+    ///
+    /// Until the answer is there.
     pub fn ping<T: FromRedisValue>(&mut self) -> RedisResult<T> {
         Ok(from_redis_value(self.request(&cmd("PING"))?)?)
     }
 
+    /// Waits for the next message.
+    ///
+    /// A read that times out ([`set_read_timeout`](Self::set_read_timeout)) loses nothing: call it again. A kill
+    /// or [`evy_runtime::timeout`] ends the `PubSub` too if that is dropped on the way; then the connection is
+    /// closed.
+    ///
+    /// ```
+    #[doc = answers!(r"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n")]
+    /// use std::time::Duration;
+    ///
+    /// let mut connection = evy_patched::redis::Client::open(url)?.get_connection()?;
+    /// let mut pubsub = connection.as_pubsub();
+    /// pubsub.subscribe("news")?;
+    /// pubsub.set_read_timeout(Some(Duration::from_millis(5)))?;
+    /// assert!(pubsub.get_message().unwrap_err().is_timeout());
+    /// # std::mem::forget(pubsub);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `Io` or `Parse`, and the connection is closed; a timeout, and it is not.
+    ///
+    /// # Yields
+    ///
+    /// Until a message is there.
     pub fn get_message(&mut self) -> RedisResult<Msg> {
         if let Some(message) = self.waiting.pop_front() {
             return Ok(message);
@@ -58,6 +159,15 @@ impl<'a> PubSub<'a> {
         }
     }
 
+    /// [`Connection::set_read_timeout`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::set_read_timeout`].
+    ///
+    /// # Yields
+    ///
+    /// Never.
     pub fn set_read_timeout(&self, dur: Option<Duration>) -> RedisResult<()> {
         self.connection.set_read_timeout(dur)
     }
