@@ -70,6 +70,8 @@
 //! * A transaction of which the server refuses a command is an error of the kind `ExecAbort` as in redis, with
 //!   all refusals in its text; [`into_server_errors`](RedisError::into_server_errors) does not have them.
 //! * `CLIENT SETINFO` says `evy-patched` unless the [`RedisConnectionInfo`] has a name.
+//! * Answers may have 32 levels of arrays within arrays, where redis takes 100: its code calls itself for each
+//!   level, on the stack of a green thread.
 //! * The linger time of `TcpSettings` cannot be read, and is left out.
 //! * There are no cluster, no sentinel, no asynchronous connections and no `r2d2`. Those of redis block the OS
 //!   thread, or need a runtime of their own.
@@ -97,6 +99,7 @@ macro_rules! answers {
 mod client;
 mod connection;
 mod incoming;
+mod nesting;
 mod pool;
 mod pubsub;
 mod session;

@@ -316,7 +316,7 @@ impl Connection {
 
     /// Whether the server has left, or has said what nobody asked for, while nobody used it.
     pub(super) fn is_spoilt(&self) -> bool {
-        self.stream.is_spoilt()
+        self.incoming.has_more() || self.stream.is_spoilt()
     }
 
     pub(super) fn is_subscribed(&self) -> bool {

@@ -13,7 +13,7 @@ use evy_green_net::tls::rustls::client::danger::{
 use evy_green_net::tls::rustls::crypto::{
     CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature,
 };
-use evy_green_net::tls::rustls::pki_types::pem::PemObject;
+use evy_green_net::tls::rustls::pki_types::pem::{self, PemObject};
 use evy_green_net::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use evy_green_net::tls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
@@ -69,7 +69,7 @@ fn refused(error: Error) -> RedisError {
     (ErrorKind::InvalidClientConfig, text, error.to_string()).into()
 }
 
-fn invalid(error: evy_green_net::tls::rustls::pki_types::pem::Error) -> RedisError {
+fn invalid(error: pem::Error) -> RedisError {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string()).into()
 }
 
