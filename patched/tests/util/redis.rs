@@ -14,6 +14,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
         Ok(Self { input: BufReader::new(stream.try_clone()?), stream })
     }
 
