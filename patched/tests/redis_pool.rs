@@ -25,6 +25,7 @@ fn telling_server() -> (String, Receiver<String>) {
     let url = greeted(move |number, peer| {
         loop {
             let command = peer.command()?.join(" ");
+            sender.send(command.clone()).map_err(io::Error::other)?;
             match &*command {
                 "RESET" => peer.say("+RESET\r\n")?,
                 "PING" => peer.say("+PONG\r\n")?,
@@ -32,7 +33,6 @@ fn telling_server() -> (String, Receiver<String>) {
                 "GET never" => {}
                 _ => peer.say("+OK\r\n")?,
             }
-            sender.send(command).map_err(io::Error::other)?;
         }
     });
     (url, told)
