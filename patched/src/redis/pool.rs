@@ -26,10 +26,11 @@ use super::{Client, Connection};
 /// ```
 ///
 /// No user finds what another one has left behind. A connection on which a call failed or was interrupted, or
-/// whose server has left, is dropped. One that is in a transaction, watches keys, is subscribed, or has
-/// another database, name, user or mode, is cleaned by `RESET`, and by saying its first words again; that is
-/// one request more. So is one that has used [`Client`]'s or the server's settings for connections (`CLIENT …`).
-/// Where the server does not know `RESET` (before Redis 6.2) it is dropped. Timeouts and the sender of pushes
+/// whose server has left, is dropped; so is one that was used with
+/// [`send_packed_command`](Connection::send_packed_command), whose answers may still come. One that is in a
+/// transaction, watches keys, is subscribed, has another database, user or mode, or was used for a `CLIENT`
+/// command, is cleaned by `RESET` and by saying its first words again, which is one more exchange with the
+/// server; where that does not know `RESET` (before Redis 6.2), it is dropped. Timeouts and the sender of pushes
 /// are taken off.
 ///
 /// When the server has died, calls fail until it is back; the pool needs nothing to be done.

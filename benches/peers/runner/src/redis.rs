@@ -77,7 +77,7 @@ impl RedisServer {
             if start.elapsed() > Duration::from_secs(10) {
                 return Err("redis-server does not listen; is it installed?".to_owned());
             }
-            std::thread::sleep(Duration::from_millis(5));
+            pause(Duration::from_millis(5));
         }
         let set = ["-p", &port.to_string(), "SET", "key", "abc"];
         let set =
@@ -91,6 +91,11 @@ impl Drop for RedisServer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "there are no green threads in this program")]
+fn pause(duration: Duration) {
+    std::thread::sleep(duration);
 }
 
 /// Its rate, and its CPU as the shell tells it.
