@@ -6,6 +6,8 @@
 #![doc(test(attr(deny(warnings))))]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "ureq")]
 #[doc(alias = "urllib2")]
 pub mod ureq;

@@ -40,8 +40,8 @@ impl Program {
         if !program.exists() {
             return Err(self.why_not_built());
         }
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "taskset", "-c", core]).arg(program);
+        let mut command = pinned(core);
+        command.arg(program);
         Ok(command)
     }
 
@@ -52,6 +52,14 @@ impl Program {
             log.lines().find(|line| line.starts_with("error")).or_else(|| log.lines().last());
         format!("not built: {}", error.unwrap_or("nobody has tried"))
     }
+}
+
+/// A command line without its program, which will run on a core of its own and end with this process at the
+/// latest.
+pub(crate) fn pinned(core: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "taskset", "-c", core]);
+    command
 }
 
 /// A server that serves; ended and reaped when dropped.
