@@ -1,0 +1,74 @@
+//! Where the data of a `COPY … FROM STDIN` is written to.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::mem;
+
+use bytes::Bytes;
+use futures_util::SinkExt;
+use tokio_postgres::{CopyInSink, Error};
+
+use super::lazy_pin::LazyPin;
+use super::link::Link;
+
+/// Bytes beyond which what was written is sent.
+const BATCH: usize = 16 * 1024;
+
+/// Takes the data of a `COPY … FROM STDIN`: what `copy_in` returns.
+///
+/// [`finish`](Self::finish) ends the copy. One that is dropped without it fails at the server, and copies
+/// nothing.
+#[must_use = "nothing is copied without `finish`"]
+pub struct CopyInWriter<'a> {
+    pub(super) link: &'a Link,
+    pub(super) sink: LazyPin<CopyInSink<Bytes>>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> CopyInWriter<'a> {
+    pub(super) fn new(link: &'a Link, sink: CopyInSink<Bytes>) -> Self {
+        Self { link, sink: LazyPin::new(sink), buffer: Vec::new() }
+    }
+
+    /// Ends the copy, and returns how many rows it has.
+    ///
+    /// # Errors
+    ///
+    /// The server's, if it does not like the data.
+    ///
+    /// # Yields
+    ///
+    /// Until the answer is there.
+    pub fn finish(mut self) -> Result<u64, Error> {
+        self.send()?;
+        self.link.call(self.sink.pinned().finish())
+    }
+
+    fn send(&mut self) -> Result<(), Error> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let bytes = Bytes::from(mem::take(&mut self.buffer));
+        self.link.begin(self.sink.pinned().send(bytes))
+    }
+}
+
+impl Write for CopyInWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() > BATCH {
+            self.flush()?;
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send().map_err(io::Error::other)
+    }
+}
+
+impl fmt::Debug for CopyInWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CopyInWriter").field("unsent", &self.buffer.len()).finish_non_exhaustive()
+    }
+}
