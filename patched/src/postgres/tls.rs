@@ -1,7 +1,16 @@
 //! TLS: what a connection is given to run over its socket.
 
+#[cfg(feature = "tls")]
+mod channel_binding;
+#[cfg(feature = "tls")]
+mod connector;
+
 use std::error::Error;
 
+#[cfg(feature = "tls")]
+pub use connector::{RustlsConnect, RustlsStream};
+#[cfg(feature = "tls")]
+pub use evy_green_net::tls::TlsConnector;
 pub use tokio_postgres::tls::{
     ChannelBinding, NoTls, NoTlsError, NoTlsFuture, NoTlsStream, TlsConnect, TlsStream,
 };
@@ -11,6 +20,8 @@ pub use super::socket::Socket;
 /// Makes a [`TlsConnect`] for each connection.
 ///
 /// [`NoTls`] has it and, with the feature `tls`, evy's `TlsConnector`.
+///
+/// It is the original's trait, which tokio-postgres has only along with tokio's runtime.
 pub trait MakeTlsConnect<S> {
     /// The stream that comes of it.
     type Stream: TlsStream + Unpin;
