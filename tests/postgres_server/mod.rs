@@ -44,8 +44,9 @@ impl PostgresServer {
         let user = other_user();
         // It and its clients, of another user here, meet in there.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])
-            .expect("a certificate");
+        let made =
+            rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])
+                .expect("a certificate");
         let certificate = made.cert.pem();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! make bench-peers                              # builds all, then this
-//! make bench-peers ARGS="http --rounds 5"       # one workload of: channel, http
+//! make bench-peers ARGS="http --rounds 5"       # one workload of: channel, http, postgres
 //! target/release/peers-runner --json channel    # from benches/peers, once they are built
 //! ```
 //!
@@ -14,6 +14,7 @@
 
 mod channel;
 mod http;
+mod postgres;
 mod program;
 mod report;
 mod series;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 use workload::Workload;
 
 /// What can be measured.
-const WORKLOADS: [&str; 2] = ["channel", "http"];
+const WORKLOADS: [&str; 3] = ["channel", "http", "postgres"];
 
 fn main() -> ExitCode {
     let plan = match Plan::from_args(std::env::args().skip(1)) {
@@ -80,6 +81,9 @@ impl Plan {
         }
         if wanted("http") {
             workloads.extend(http::workloads(self.seconds));
+        }
+        if wanted("postgres") {
+            workloads.extend(postgres::workloads(self.seconds));
         }
         workloads
     }
