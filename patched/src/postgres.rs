@@ -1,5 +1,6 @@
 //! PostgreSQL on green sockets, shaped as the crate [`postgres`](https://docs.rs/postgres/0.19).
 
+pub mod binary_copy;
 mod cancel_token;
 mod client;
 pub mod config;
@@ -7,6 +8,7 @@ mod connect;
 mod copy_in_writer;
 mod copy_out_reader;
 mod failure;
+mod generic_client;
 mod lazy_pin;
 mod link;
 pub mod notifications;
@@ -27,6 +29,7 @@ pub use client::Client;
 pub use config::Config;
 pub use copy_in_writer::CopyInWriter;
 pub use copy_out_reader::CopyOutReader;
+pub use generic_client::GenericClient;
 pub use notifications::Notifications;
 pub use pool::{Pool, PoolBuilder, PooledClient};
 pub use row_iter::RowIter;

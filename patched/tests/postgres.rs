@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use evy_patched::postgres::error::SqlState;
 use evy_patched::postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use evy_runtime::{join_all, resume_unwind, sleep, spawn, timeout, unblock, yield_now};
-use scripted_postgres::{Session, cell, column, message, start};
+use scripted_postgres::{cell, column, message, start};
 
 /// For what is to take too long.
 const LIMIT: Duration = Duration::from_millis(30);

@@ -20,14 +20,20 @@ const BATCH: usize = 16 * 1024;
 /// nothing.
 #[must_use = "nothing is copied without `finish`"]
 pub struct CopyInWriter<'a> {
-    pub(super) link: &'a Link,
-    pub(super) sink: LazyPin<CopyInSink<Bytes>>,
+    link: &'a Link,
+    sink: LazyPin<CopyInSink<Bytes>>,
     buffer: Vec<u8>,
 }
 
 impl<'a> CopyInWriter<'a> {
     pub(super) fn new(link: &'a Link, sink: CopyInSink<Bytes>) -> Self {
         Self { link, sink: LazyPin::new(sink), buffer: Vec::new() }
+    }
+
+    /// What it is made of, if nothing was sent.
+    pub(super) fn into_parts(self) -> (&'a Link, Option<CopyInSink<Bytes>>) {
+        let is_unused = self.buffer.is_empty();
+        (self.link, self.sink.into_unpinned().filter(|_| is_unused))
     }
 
     /// Ends the copy, and returns how many rows it has.

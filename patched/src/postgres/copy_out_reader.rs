@@ -13,8 +13,8 @@ use super::link::Link;
 ///
 /// One that is dropped half read leaves the rest, which the connection throws away as it comes.
 pub struct CopyOutReader<'a> {
-    pub(super) link: &'a Link,
-    pub(super) stream: LazyPin<CopyOutStream>,
+    link: &'a Link,
+    stream: LazyPin<CopyOutStream>,
     chunk: Bytes,
     is_over: bool,
 }
@@ -22,6 +22,12 @@ pub struct CopyOutReader<'a> {
 impl<'a> CopyOutReader<'a> {
     pub(super) fn new(link: &'a Link, stream: CopyOutStream) -> Self {
         Self { link, stream: LazyPin::new(stream), chunk: Bytes::new(), is_over: false }
+    }
+
+    /// What it is made of, if nothing was read.
+    pub(super) fn into_parts(self) -> (&'a Link, Option<CopyOutStream>) {
+        let is_unused = self.chunk.is_empty();
+        (self.link, self.stream.into_unpinned().filter(|_| is_unused))
     }
 }
 

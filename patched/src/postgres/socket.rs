@@ -26,12 +26,12 @@ enum Inner {
 }
 
 impl Socket {
-    /// The TCP stream, if it is one; otherwise the socket again.
+    /// The TCP stream, if it is one.
     #[cfg(feature = "tls")]
-    pub(super) fn into_tcp(self) -> Result<TcpStream, Self> {
+    pub(super) fn into_tcp(self) -> Option<TcpStream> {
         match self.0 {
-            Inner::Tcp(stream) => Ok(stream.into_inner()),
-            unix @ Inner::Unix(_) => Err(Self(unix)),
+            Inner::Tcp(stream) => Some(stream.into_inner()),
+            Inner::Unix(_) => None,
         }
     }
 

@@ -44,17 +44,20 @@ fn contenders(
     connections: usize,
     seconds: f64,
 ) -> Vec<Contender> {
-    let contender = |name, peer| {
-        let (program, server) = (Program::new(peer, "postgres"), Rc::clone(server));
+    let contender = |name, program: Program| {
+        let server = Rc::clone(server);
         Contender::new(name, move || {
             let server = server.as_ref().as_ref().map_err(String::clone)?;
             let args = [server.config(), connections.to_string(), seconds.to_string()];
             program.figures(SERVER_CORE, &args)
         })
     };
+    let evy = Program::new("evy", "postgres");
     vec![
-        contender("evy::patched::postgres", "evy"),
-        contender("tokio-postgres, tokio current_thread", "tokio"),
+        contender("evy::patched::postgres", evy.clone()),
+        // A hub that spins before it sleeps trades CPU for time.
+        contender("the same with EVY_SPIN=0", evy.with("EVY_SPIN", "0")),
+        contender("tokio-postgres, tokio current_thread", Program::new("tokio", "postgres")),
     ]
 }
 

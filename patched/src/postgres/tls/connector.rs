@@ -50,7 +50,7 @@ impl TlsConnect<Socket> for RustlsConnect {
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
             let invalid = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
-            let stream = socket.into_tcp().map_err(|_| invalid("no TLS on Unix sockets"))?;
+            let stream = socket.into_tcp().ok_or_else(|| invalid("no TLS on Unix sockets"))?;
             if self.domain.is_empty() {
                 return Err(invalid(
                     "there is no host that the server's certificate has to be for",
