@@ -11,11 +11,12 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use evy::patched::postgres::binary_copy::{BinaryCopyInWriter, BinaryCopyOutIter};
 use evy::patched::postgres::config::TargetSessionAttrs;
 use evy::patched::postgres::error::SqlState;
 use evy::patched::postgres::types::Type;
 use evy::patched::postgres::{
-    Client, Error, IsolationLevel, NoTls, Pool, PoolBuilder, SimpleQueryMessage,
+    Client, Error, GenericClient, IsolationLevel, NoTls, Pool, PoolBuilder, SimpleQueryMessage,
 };
 use evy::{join_all, sleep, spawn, timeout};
 use postgres_server::{MAX_CONNECTIONS, PostgresServer, signal};
@@ -182,9 +183,14 @@ fn transactions_end_as_they_should() {
     client.batch_execute("CREATE TABLE numbers (n int PRIMARY KEY)").unwrap();
     let all = "SELECT count(*) FROM numbers";
 
+    // A function that takes either.
+    fn insert(client: &mut impl GenericClient, number: i32) -> Result<u64, Error> {
+        client.execute("INSERT INTO numbers VALUES ($1)", &[&number])
+    }
     let mut transaction = client.transaction().unwrap();
-    assert_eq!(transaction.execute("INSERT INTO numbers VALUES (1)", &[]).unwrap(), 1);
+    assert_eq!(insert(&mut transaction, 1).unwrap(), 1);
     transaction.commit().unwrap();
+    assert_eq!(insert(&mut client, 1).unwrap_err().code(), Some(&SqlState::UNIQUE_VIOLATION));
     assert_eq!(count(&mut client, all), 1);
 
     let mut transaction = client.transaction().unwrap();
@@ -275,6 +281,22 @@ fn a_hundred_thousand_rows_are_copied_both_ways() {
     assert_eq!(lines, MANY);
     println!("{MANY} rows: {there:.0?} there, {:.0?} back", start.elapsed());
     assert_eq!(count(&mut client, "SELECT count(*) FROM people"), MANY as i64);
+
+    // Values in place of text.
+    let copied = client.copy_in("COPY people FROM STDIN BINARY").unwrap();
+    let mut writer = BinaryCopyInWriter::new(copied, &[Type::INT4, Type::TEXT]);
+    for number in 0..1000_i32 {
+        writer.write(&[&-number, &"binary"]).unwrap();
+    }
+    assert_eq!(writer.finish().unwrap(), 1000);
+    let query =
+        "COPY (SELECT * FROM people WHERE name = 'binary' ORDER BY number DESC) TO STDOUT BINARY";
+    let reader = client.copy_out(query).unwrap();
+    for (number, row) in BinaryCopyOutIter::new(reader, &[Type::INT4, Type::TEXT]).enumerate() {
+        let row = row.unwrap();
+        assert_eq!((row.get::<i32>(0), row.get::<&str>(1)), (-(number as i32), "binary"));
+    }
+    client.execute("DELETE FROM people WHERE name = 'binary'", &[]).unwrap();
 
     // What the server does not like.
     let mut writer = client.copy_in("COPY people FROM STDIN").unwrap();
@@ -492,7 +514,8 @@ fn a_call_that_is_cut_short_leaves_nothing_to_the_next() {
             spawn(move || {
                 for round in 0..15_i32 {
                     let mine = number * 1000 + round;
-                    let limit = Duration::from_micros((mine as u64 * 3701) % 300_000);
+                    let short = Duration::from_micros((mine as u64 * 3701) % 300_000);
+                    let limit = if round % 3 == 0 { SOON } else { short };
                     let result = timeout(limit, || -> Result<(), Error> {
                         let mut client = pool.get()?;
                         let row = client.query_one(
@@ -889,6 +912,7 @@ fn a_server_that_is_frozen_holds_nobody_beyond_a_deadline() {
 
 #[cfg(feature = "tls")]
 mod tls {
+    use evy::patched::postgres::binary_copy::{BinaryCopyInWriter, BinaryCopyOutIter};
     use evy::patched::postgres::config::{ChannelBinding, SslMode};
     use evy::tls::TlsConnector;
 

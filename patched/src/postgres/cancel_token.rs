@@ -44,13 +44,16 @@ impl CancelToken {
     ///
     /// ```no_run
     /// use std::time::Duration;
-    /// use evy_patched::postgres::{Client, NoTls, error::SqlState};
+    /// use evy_patched::postgres::error::SqlState;
+    /// use evy_patched::postgres::{Client, NoTls};
     ///
     /// let mut client = Client::connect("host=localhost user=postgres", NoTls)?;
     /// let token = client.cancel_token();
-    /// evy_runtime::spawn_after(Duration::from_secs(1), move || token.cancel_query(NoTls));
+    /// let later = move || token.cancel_query(NoTls);
+    /// let canceller = evy_runtime::spawn_after(Duration::from_secs(1), later);
     /// let error = client.batch_execute("SELECT pg_sleep(60)").unwrap_err();
     /// assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED));
+    /// canceller.wait().unwrap()?;
     /// # Ok::<(), evy_patched::postgres::Error>(())
     /// ```
     ///

@@ -80,7 +80,8 @@ impl Client {
     /// use evy_patched::postgres::{Client, NoTls};
     ///
     /// let client = Client::connect("host=localhost user=postgres connect_timeout=10", NoTls)?;
-    /// let client = Client::connect("postgresql://postgres@localhost/database", NoTls)?;
+    /// let same = Client::connect("postgresql://postgres@localhost?connect_timeout=10", NoTls)?;
+    /// # drop((client, same));
     /// # Ok::<(), evy_patched::postgres::Error>(())
     /// ```
     ///
@@ -196,6 +197,7 @@ impl Client {
     /// ```no_run
     /// # let mut client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
     /// let count: i64 = client.query_one("SELECT count(*) FROM people", &[])?.get(0);
+    /// println!("{count} people");
     /// # Ok::<(), evy_patched::postgres::Error>(())
     /// ```
     ///
@@ -219,6 +221,7 @@ impl Client {
     /// # let mut client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
     /// let row = client.query_opt("SELECT age FROM people WHERE name = $1", &[&"Ferris"])?;
     /// let age: Option<i32> = row.map(|row| row.get(0));
+    /// println!("{age:?}");
     /// # Ok::<(), evy_patched::postgres::Error>(())
     /// ```
     ///
@@ -242,12 +245,12 @@ impl Client {
 
     /// Runs a statement and returns an iterator of its rows, which are read as they come.
     ///
-    /// The parameters may be any iterator; where there are none, or of several types, `slice` helps:
+    /// The parameters are whatever can be iterated over:
     ///
     /// ```no_run
     /// # let mut client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
     /// for row in client.query_raw("SELECT * FROM generate_series(1, $1::int)", [1_000_000_i32])? {
-    ///     let number: i32 = row?.get(0);
+    ///     println!("{}", row?.get::<_, i32>(0));
     /// }
     /// let none: [i32; 0] = [];
     /// let rows = client.query_raw("SELECT name FROM people", none)?;
@@ -280,6 +283,7 @@ impl Client {
     /// use evy_patched::postgres::types::Type;
     ///
     /// let rows = client.query_typed("SELECT $1 || '!'", &[(&"hello", Type::TEXT)])?;
+    /// println!("{}", rows[0].get::<_, &str>(0));
     /// # Ok::<(), evy_patched::postgres::Error>(())
     /// ```
     ///

@@ -21,7 +21,7 @@ use super::{Client, connect};
 /// What a connection is made of: hosts, a user, and so on.
 ///
 /// It is read from words (`host=localhost user=postgres`) or a URL (`postgresql://postgres@localhost`), as
-/// [`tokio_postgres::Config`](::tokio_postgres::Config) describes them, or set by calls.
+/// [`tokio_postgres::Config`] describes them, or set by calls.
 ///
 /// ```
 /// use evy_patched::postgres::Config;
