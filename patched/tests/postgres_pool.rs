@@ -251,11 +251,29 @@ fn the_pool_is_whole_again_when_the_server_is() {
     for _ in 0..5 {
         pool.get().unwrap().batch_execute("hello").unwrap();
     }
-    // One that ends while it is idle is not handed out.
-    let idle = pool.get().unwrap();
-    drop(idle);
-    assert_eq!(pool.idle(), 1);
-    pool.clear();
-    sleep(Duration::from_millis(1));
-    assert_eq!(pool.size(), 0);
+}
+
+#[test]
+fn a_client_that_ended_while_it_was_idle_is_not_handed_out() {
+    let (tell, heard) = channel();
+    let (go, may_go) = channel();
+    let may_go = Arc::new(Mutex::new(may_go));
+    let address = start(move |mut session, number| {
+        session.let_in()?;
+        while session.read()?.tag != b'Q' {}
+        session.complete("DONE", b'I')?;
+        may_go.lock().unwrap().recv().map_err(io::Error::other)?;
+        session.0.shutdown(std::net::Shutdown::Both)?;
+        tell.send((number, "shut".to_owned())).map_err(io::Error::other)
+    });
+    let heard = Heard(Arc::new(Mutex::new(heard)));
+    let pool = builder(address).build().unwrap();
+    for number in 0..3 {
+        pool.get().unwrap().batch_execute("hello").unwrap();
+        assert_eq!(pool.idle(), 1);
+        go.send(()).unwrap();
+        assert_eq!(heard.next(), (number, "shut".to_owned()));
+        // A turn of the hub, in which it is read.
+        sleep(Duration::from_millis(2));
+    }
 }
