@@ -82,7 +82,7 @@ impl Plan {
         if wanted("http") {
             workloads.extend(http::workloads(self.seconds));
         }
-        if wanted("postgres") {
+        if wanted("postgres") && (postgres::is_installed() || !self.names.is_empty()) {
             workloads.extend(postgres::workloads(self.seconds));
         }
         workloads

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::rc::Rc;
-use std::thread::sleep;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::program::{LOAD_CORE, Program, SERVER_CORE};
@@ -19,6 +19,11 @@ const SLEEPERS: usize = 100;
 
 /// How long the server may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whether there is a server to start.
+pub(crate) fn is_installed() -> bool {
+    program("initdb").is_some()
+}
 
 /// One for each number of connections, and one where all sleep; `seconds` is how long each is measured.
 pub(crate) fn workloads(seconds: f64) -> Vec<Workload> {
@@ -96,6 +101,7 @@ impl Server {
         Ok(server)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "there are no green threads here")]
     fn wait_until_ready(&self) -> Result<(), String> {
         let start = Instant::now();
         loop {
@@ -107,7 +113,7 @@ impl Server {
             if start.elapsed() > PATIENCE {
                 return Err("PostgreSQL does not get ready".to_owned());
             }
-            sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
         }
     }
 

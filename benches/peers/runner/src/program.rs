@@ -48,7 +48,10 @@ impl Program {
             return Err(self.why_not_built());
         }
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "taskset", "-c", core]).arg(program).envs(self.environment);
+        command
+            .args(["--pdeathsig", "KILL", "taskset", "-c", core])
+            .arg(program)
+            .envs(self.environment);
         Ok(command)
     }
 

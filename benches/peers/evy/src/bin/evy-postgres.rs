@@ -22,7 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     if seconds == 0.0 { sleep(clients) } else { query(clients, Duration::from_secs_f64(seconds)) }
 }
 
-fn sleep(clients: Vec<Client>) -> Result<(), Box<dyn Error>> {
+fn sleep(mut clients: Vec<Client>) -> Result<(), Box<dyn Error>> {
+    // A server process reads much at its first query.
+    for client in &mut clients {
+        client.execute("SELECT pg_sleep(0)", &[])?;
+    }
     let start = Instant::now();
     let sleeping = clients.into_iter().map(|mut client| {
         evy::spawn(move || client.execute("SELECT pg_sleep(0.1)", &[]).map(|_| client))
