@@ -362,3 +362,18 @@ fn a_client_that_goes_while_the_server_is_deaf_closes_its_socket() {
     assert!(start.elapsed() < PATIENCE / 10, "a drop does not wait");
     next(&hears);
 }
+
+#[test]
+fn when_all_are_killed_the_clients_that_are_left_are_closed() {
+    let address = start(|mut session, _| {
+        session.let_in()?;
+        session.serve()
+    });
+    let mut client = connect(address);
+    assert_eq!(ask(&mut client, "hello").unwrap(), "hello");
+    evy_runtime::kill_all();
+    assert!(ask(&mut client, "hello").unwrap_err().is_closed());
+    assert!(client.notifications().blocking_iter().next().is_none());
+    client.close().unwrap();
+    assert_eq!(ask(&mut connect(address), "new").unwrap(), "new");
+}

@@ -304,6 +304,15 @@ impl Client {
 
     /// [`query_one`](Self::query_one) with the parameters' types.
     ///
+    /// ```no_run
+    /// # let mut client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
+    /// use evy_patched::postgres::types::Type;
+    ///
+    /// let row = client.query_typed_one("SELECT $1 || '!'", &[(&"hello", Type::TEXT)])?;
+    /// println!("{}", row.get::<_, &str>(0));
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`query_one`](Self::query_one).
@@ -321,6 +330,16 @@ impl Client {
 
     /// [`query_opt`](Self::query_opt) with the parameters' types.
     ///
+    /// ```no_run
+    /// # let mut client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
+    /// use evy_patched::postgres::types::Type;
+    ///
+    /// let query = "SELECT age FROM people WHERE name = $1";
+    /// let row = client.query_typed_opt(query, &[(&"Ferris", Type::TEXT)])?;
+    /// println!("{:?}", row.map(|row| row.get::<_, i32>(0)));
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`query_opt`](Self::query_opt).
@@ -337,6 +356,17 @@ impl Client {
     }
 
     /// [`query_raw`](Self::query_raw) with the parameters' types.
+    ///
+    /// ```no_run
+    /// # let mut client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
+    /// use evy_patched::postgres::types::Type;
+    ///
+    /// let query = "SELECT * FROM generate_series(1, $1)";
+    /// for row in client.query_typed_raw(query, [(1_000_000_i32, Type::INT4)])? {
+    ///     println!("{}", row?.get::<_, i32>(0));
+    /// }
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -378,6 +408,15 @@ impl Client {
 
     /// [`prepare`](Self::prepare) with the types of the first parameters; the server finds those of the
     /// others.
+    ///
+    /// ```no_run
+    /// # let mut client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
+    /// use evy_patched::postgres::types::Type;
+    ///
+    /// let statement = client.prepare_typed("SELECT $1 + 1", &[Type::INT8])?;
+    /// println!("{}", client.query_one(&statement, &[&1_i64])?.get::<_, i64>(0));
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -497,6 +536,12 @@ impl Client {
 
     /// Asks the server for a sign of life.
     ///
+    /// ```no_run
+    /// # let mut client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
+    /// client.check_connection()?;
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// What has ended the connection.
@@ -595,6 +640,13 @@ impl Client {
 
     /// What another green thread, or OS thread, cancels this client's statement with.
     ///
+    /// ```no_run
+    /// # let client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
+    /// let token = client.cancel_token();
+    /// std::thread::spawn(move || token.cancel_query(evy_patched::postgres::NoTls));
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -604,6 +656,13 @@ impl Client {
     }
 
     /// Forgets what the server said of types that it does not have from the start: after one was changed.
+    ///
+    /// ```no_run
+    /// # let mut client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
+    /// client.batch_execute("ALTER TYPE mood ADD VALUE 'angry'")?;
+    /// client.clear_type_cache();
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -617,6 +676,12 @@ impl Client {
     /// It is read in the background, so this becomes true by itself where the original needs a call to
     /// find out; a server that went without a word is not known to have gone.
     ///
+    /// ```no_run
+    /// # let client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
+    /// assert!(!client.is_closed());
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -626,6 +691,12 @@ impl Client {
     }
 
     /// Closes the connection and waits for its end; a drop does not wait.
+    ///
+    /// ```no_run
+    /// # let client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
+    /// client.close()?;
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -45,6 +45,10 @@ pub struct Config {
 impl Config {
     /// An empty one: it has to have a host at the least.
     ///
+    /// ```
+    /// assert!(evy_patched::postgres::Config::new().get_hosts().is_empty());
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -54,6 +58,14 @@ impl Config {
     }
 
     /// The user. At first the one that runs the process.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.user("me");
+    /// assert_eq!(config.get_user(), Some("me"));
+    /// ```
     ///
     /// # Yields
     ///
@@ -65,6 +77,14 @@ impl Config {
 
     /// The user, if one was set.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a user=me".parse()?;
+    /// assert_eq!(config.get_user(), Some("me"));
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -74,6 +94,14 @@ impl Config {
     }
 
     /// The password.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.password("secret");
+    /// assert_eq!(config.get_password(), Some(&b"secret"[..]));
+    /// ```
     ///
     /// # Yields
     ///
@@ -85,6 +113,14 @@ impl Config {
 
     /// The password, if one was set.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a password=secret".parse()?;
+    /// assert_eq!(config.get_password(), Some(&b"secret"[..]));
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -94,6 +130,14 @@ impl Config {
     }
 
     /// The database. At first it has the user's name.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.dbname("shop");
+    /// assert_eq!(config.get_dbname(), Some("shop"));
+    /// ```
     ///
     /// # Yields
     ///
@@ -105,6 +149,14 @@ impl Config {
 
     /// The database, if one was set.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a dbname=shop".parse()?;
+    /// assert_eq!(config.get_dbname(), Some("shop"));
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -114,6 +166,14 @@ impl Config {
     }
 
     /// Options of the server's command line, such as `-c statement_timeout=5s`.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.options("-c statement_timeout=5s");
+    /// assert_eq!(config.get_options(), Some("-c statement_timeout=5s"));
+    /// ```
     ///
     /// # Yields
     ///
@@ -125,6 +185,14 @@ impl Config {
 
     /// Options of the command line, if some were set.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a".parse()?;
+    /// assert_eq!(config.get_options(), None);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -134,6 +202,14 @@ impl Config {
     }
 
     /// What the session is called in `pg_stat_activity` and in the log.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.application_name("till");
+    /// assert_eq!(config.get_application_name(), Some("till"));
+    /// ```
     ///
     /// # Yields
     ///
@@ -145,6 +221,14 @@ impl Config {
 
     /// What the session is called, if that was set.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a application_name=till".parse()?;
+    /// assert_eq!(config.get_application_name(), Some("till"));
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -155,6 +239,15 @@ impl Config {
 
     /// Whether there is to be TLS. At first, where the server has it and the connector, too.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    /// use evy_patched::postgres::config::SslMode;
+    ///
+    /// let mut config = Config::new();
+    /// config.ssl_mode(SslMode::Require);
+    /// assert_eq!(config.get_ssl_mode(), SslMode::Require);
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -164,6 +257,15 @@ impl Config {
     }
 
     /// Whether there is to be TLS.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    /// use evy_patched::postgres::config::SslMode;
+    ///
+    /// let config: Config = "host=a sslmode=require".parse()?;
+    /// assert_eq!(config.get_ssl_mode(), SslMode::Require);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -177,6 +279,15 @@ impl Config {
     ///
     /// That needs PostgreSQL 17, and a connector that offers the protocol `postgresql` (ALPN).
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    /// use evy_patched::postgres::config::SslNegotiation;
+    ///
+    /// let mut config = Config::new();
+    /// config.ssl_negotiation(SslNegotiation::Direct);
+    /// assert_eq!(config.get_ssl_negotiation(), SslNegotiation::Direct);
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -186,6 +297,15 @@ impl Config {
     }
 
     /// How TLS begins.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    /// use evy_patched::postgres::config::SslNegotiation;
+    ///
+    /// let config: Config = "host=a".parse()?;
+    /// assert_eq!(config.get_ssl_negotiation(), SslNegotiation::Postgres);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -199,6 +319,14 @@ impl Config {
     ///
     /// Several are tried in their order, each with all its addresses.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.host("one.example.org").host("/run/postgresql");
+    /// assert_eq!(config.get_hosts().len(), 2);
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -208,6 +336,15 @@ impl Config {
     }
 
     /// The hosts.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    /// use evy_patched::postgres::config::Host;
+    ///
+    /// let config: Config = "host=a".parse()?;
+    /// assert_eq!(config.get_hosts(), [Host::Tcp("a".to_owned())]);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -219,6 +356,14 @@ impl Config {
 
     /// The addresses of hosts.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a hostaddr=127.0.0.1".parse()?;
+    /// assert_eq!(config.get_hostaddrs(), ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -228,6 +373,15 @@ impl Config {
     }
 
     /// Adds the folder of a Unix socket.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    /// use evy_patched::postgres::config::Host;
+    ///
+    /// let mut config = Config::new();
+    /// config.host_path("/run/postgresql");
+    /// assert_eq!(config.get_hosts(), [Host::Unix("/run/postgresql".into())]);
+    /// ```
     ///
     /// # Yields
     ///
@@ -240,6 +394,14 @@ impl Config {
     /// Adds the address of a host, which then is not looked up: as many as there are hosts, in the same
     /// order. The host is then the name that its certificate has to be for.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.host("db.example.org").hostaddr([127, 0, 0, 1].into());
+    /// assert_eq!(config.get_hostaddrs().len(), 1);
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -250,6 +412,14 @@ impl Config {
 
     /// Adds a port: one for all hosts, or one for each. Without any it is 5432.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.port(5433);
+    /// assert_eq!(config.get_ports(), [5433]);
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -259,6 +429,14 @@ impl Config {
     }
 
     /// The ports.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a port=5433".parse()?;
+    /// assert_eq!(config.get_ports(), [5433]);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -273,6 +451,15 @@ impl Config {
     /// Where the original bounds the TCP connection alone, this bounds the lookup of a name, and then for
     /// each address all there is until the session is there: TLS and authentication, too.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.connect_timeout(Duration::from_secs(5));
+    /// assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(5)));
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -282,6 +469,15 @@ impl Config {
     }
 
     /// How long an attempt with one address may take.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a connect_timeout=5".parse()?;
+    /// assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(5)));
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -293,6 +489,15 @@ impl Config {
 
     /// After what time without an answer of the TCP peer to what was sent the connection is broken.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.tcp_user_timeout(Duration::from_secs(5));
+    /// assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_secs(5)));
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -302,6 +507,14 @@ impl Config {
     }
 
     /// The time after which a TCP connection without an answer is broken, if one was set.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a".parse()?;
+    /// assert_eq!(config.get_tcp_user_timeout(), None);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -313,6 +526,14 @@ impl Config {
 
     /// Whether TCP asks an idle peer whether it is there. At first it does.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.keepalives(false);
+    /// assert!(!config.get_keepalives());
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -322,6 +543,14 @@ impl Config {
     }
 
     /// Whether TCP asks an idle peer whether it is there.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a keepalives=0".parse()?;
+    /// assert!(!config.get_keepalives());
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -333,6 +562,15 @@ impl Config {
 
     /// After how much silence it asks; at first two hours.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.keepalives_idle(Duration::from_secs(60));
+    /// assert_eq!(config.get_keepalives_idle(), Duration::from_secs(60));
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -342,6 +580,15 @@ impl Config {
     }
 
     /// After how much silence TCP asks.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a".parse()?;
+    /// assert_eq!(config.get_keepalives_idle(), Duration::from_secs(7200));
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -353,6 +600,15 @@ impl Config {
 
     /// How long after a question without an answer it asks again.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.keepalives_interval(Duration::from_secs(10));
+    /// assert_eq!(config.get_keepalives_interval(), Some(Duration::from_secs(10)));
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -362,6 +618,14 @@ impl Config {
     }
 
     /// How long after a question without an answer TCP asks again, if that was set.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a".parse()?;
+    /// assert_eq!(config.get_keepalives_interval(), None);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -373,6 +637,14 @@ impl Config {
 
     /// How many questions without an answer break the connection.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let mut config = Config::new();
+    /// config.keepalives_retries(3);
+    /// assert_eq!(config.get_keepalives_retries(), Some(3));
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -382,6 +654,14 @@ impl Config {
     }
 
     /// How many questions without an answer break the connection, if that was set.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    ///
+    /// let config: Config = "host=a keepalives_retries=3".parse()?;
+    /// assert_eq!(config.get_keepalives_retries(), Some(3));
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -393,6 +673,15 @@ impl Config {
 
     /// Which sessions will do: any, unless this is called, or only such as may write, or may not.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    /// use evy_patched::postgres::config::TargetSessionAttrs;
+    ///
+    /// let mut config = Config::new();
+    /// config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    /// assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -402,6 +691,15 @@ impl Config {
     }
 
     /// Which sessions will do.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    /// use evy_patched::postgres::config::TargetSessionAttrs;
+    ///
+    /// let config: Config = "host=a".parse()?;
+    /// assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::Any);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -414,6 +712,15 @@ impl Config {
     /// Whether the authentication is bound to the TLS connection, so that nobody can stand in between. At
     /// first it is where both sides can.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    /// use evy_patched::postgres::config::ChannelBinding;
+    ///
+    /// let mut config = Config::new();
+    /// config.channel_binding(ChannelBinding::Require);
+    /// assert_eq!(config.get_channel_binding(), ChannelBinding::Require);
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -423,6 +730,15 @@ impl Config {
     }
 
     /// Whether the authentication is bound to the TLS connection.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    /// use evy_patched::postgres::config::ChannelBinding;
+    ///
+    /// let config: Config = "host=a".parse()?;
+    /// assert_eq!(config.get_channel_binding(), ChannelBinding::Prefer);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -434,6 +750,15 @@ impl Config {
 
     /// Whether hosts and addresses are tried in a random order. At first they are not.
     ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    /// use evy_patched::postgres::config::LoadBalanceHosts;
+    ///
+    /// let mut config = Config::new();
+    /// config.load_balance_hosts(LoadBalanceHosts::Random);
+    /// assert_eq!(config.get_load_balance_hosts(), LoadBalanceHosts::Random);
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -443,6 +768,15 @@ impl Config {
     }
 
     /// Whether hosts and addresses are tried in a random order.
+    ///
+    /// ```
+    /// use evy_patched::postgres::Config;
+    /// use evy_patched::postgres::config::LoadBalanceHosts;
+    ///
+    /// let config: Config = "host=a".parse()?;
+    /// assert_eq!(config.get_load_balance_hosts(), LoadBalanceHosts::Disable);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///

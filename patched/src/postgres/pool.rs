@@ -132,6 +132,15 @@ impl PoolBuilder {
 
     /// How many clients [`build`](Self::build) makes ahead. At first 0.
     ///
+    /// ```no_run
+    /// use evy_patched::postgres::{NoTls, PoolBuilder};
+    ///
+    /// let config = "host=localhost user=postgres".parse()?;
+    /// let pool = PoolBuilder::new(config, NoTls).min(2).build()?;
+    /// assert_eq!(pool.idle(), 2);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -142,6 +151,15 @@ impl PoolBuilder {
     }
 
     /// How many clients there may be. At first 4.
+    ///
+    /// ```
+    /// use evy_patched::postgres::{NoTls, PoolBuilder};
+    ///
+    /// let config = "host=localhost user=postgres".parse()?;
+    /// let pool = PoolBuilder::new(config, NoTls).max(20).build()?;
+    /// assert_eq!(pool.max(), 20);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -154,6 +172,15 @@ impl PoolBuilder {
 
     /// Of the idle clients the one that was given back first comes next, as at first, so that all take turns.
     ///
+    /// ```
+    /// use evy_patched::postgres::{NoTls, PoolBuilder};
+    ///
+    /// let config = "host=localhost user=postgres".parse()?;
+    /// let pool = PoolBuilder::new(config, NoTls).fifo().build()?;
+    /// # drop(pool);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -164,6 +191,15 @@ impl PoolBuilder {
 
     /// Of the idle clients the one that was given back last comes next, so that as few as the load needs stay
     /// in use.
+    ///
+    /// ```
+    /// use evy_patched::postgres::{NoTls, PoolBuilder};
+    ///
+    /// let config = "host=localhost user=postgres".parse()?;
+    /// let pool = PoolBuilder::new(config, NoTls).lifo().build()?;
+    /// # drop(pool);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -176,6 +212,16 @@ impl PoolBuilder {
     /// A client that nobody has used for so long is dropped; when, says
     /// [`ResourcePool`](ResourcePool#expiry).
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_patched::postgres::{NoTls, PoolBuilder};
+    ///
+    /// let config = "host=localhost user=postgres".parse()?;
+    /// let pool = PoolBuilder::new(config, NoTls).max_idle(Duration::from_secs(60)).build()?;
+    /// # drop(pool);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -185,6 +231,16 @@ impl PoolBuilder {
     }
 
     /// A client that was connected so long ago is dropped, at the latest when its user gives it back.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_patched::postgres::{NoTls, PoolBuilder};
+    ///
+    /// let config = "host=localhost user=postgres".parse()?;
+    /// let pool = PoolBuilder::new(config, NoTls).max_age(Duration::from_secs(3600)).build()?;
+    /// # drop(pool);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -197,6 +253,16 @@ impl PoolBuilder {
     /// A client that nobody has used for so long has to give a sign of life before it is handed out. At first
     /// one second; zero is each time.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_patched::postgres::{NoTls, PoolBuilder};
+    ///
+    /// let config = "host=localhost user=postgres".parse()?;
+    /// let pool = PoolBuilder::new(config, NoTls).validate_after(Duration::ZERO).build()?;
+    /// # drop(pool);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -207,6 +273,16 @@ impl PoolBuilder {
 
     /// How long the server may take for a sign of life, and for all that is done when a client is given back.
     /// At first one second.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evy_patched::postgres::{NoTls, PoolBuilder};
+    ///
+    /// let config = "host=localhost user=postgres".parse()?;
+    /// let pool = PoolBuilder::new(config, NoTls).answer_timeout(Duration::from_secs(5)).build()?;
+    /// # drop(pool);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Yields
     ///
@@ -222,6 +298,15 @@ impl PoolBuilder {
     /// That is `DISCARD ALL`, but that prepared statements stay: tokio-postgres has some of its own, and those
     /// of a user go with their last [`Statement`](super::Statement).
     ///
+    /// ```
+    /// use evy_patched::postgres::{NoTls, PoolBuilder};
+    ///
+    /// let config = "host=localhost user=postgres".parse()?;
+    /// let pool = PoolBuilder::new(config, NoTls).discard_all().build()?;
+    /// # drop(pool);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
+    ///
     /// # Yields
     ///
     /// Never.
@@ -231,6 +316,15 @@ impl PoolBuilder {
     }
 
     /// Makes the pool, and [`min`](Self::min) clients for it.
+    ///
+    /// ```
+    /// use evy_patched::postgres::{NoTls, PoolBuilder};
+    ///
+    /// let config = "host=localhost user=postgres".parse()?;
+    /// let pool = PoolBuilder::new(config, NoTls).build()?;
+    /// assert_eq!(pool.size(), 0);
+    /// # Ok::<(), evy_patched::postgres::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
