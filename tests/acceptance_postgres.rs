@@ -912,7 +912,6 @@ fn a_server_that_is_frozen_holds_nobody_beyond_a_deadline() {
 
 #[cfg(feature = "tls")]
 mod tls {
-    use evy::patched::postgres::binary_copy::{BinaryCopyInWriter, BinaryCopyOutIter};
     use evy::patched::postgres::config::{ChannelBinding, SslMode};
     use evy::tls::TlsConnector;
 
