@@ -54,6 +54,8 @@
 //! * A client belongs to its OS thread.
 //! * [`tls::MakeTlsConnect`] and [`Socket`] are of this module: tokio-postgres has its own only along with
 //!   tokio's runtime.
+//! * What proves that one knows a password (SCRAM) is computed on the OS thread of the hub, and takes some
+//!   milliseconds of it: one more reason for a pool.
 //! * The statement that is prepared for a query whose call is cut short at that moment stays with the session
 //!   to its end, as in the original's asynchronous cousin.
 

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
+use evy_patched::postgres::binary_copy::BinaryCopyInWriter;
 use evy_patched::postgres::error::SqlState;
 use evy_patched::postgres::types::Type;
 use evy_patched::postgres::{Client, Config, NoTls, SimpleQueryMessage};
@@ -376,4 +377,66 @@ fn when_all_are_killed_the_clients_that_are_left_are_closed() {
     assert!(client.notifications().blocking_iter().next().is_none());
     client.close().unwrap();
     assert_eq!(ask(&mut connect(address), "new").unwrap(), "new");
+}
+
+#[test]
+fn a_copy_loses_nothing_when_a_write_is_cut_short() {
+    let (go, may_go) = channel::<()>();
+    let may_go = Arc::new(Mutex::new(may_go));
+    let (tell, hears) = told();
+    let address = start(move |mut session, _| {
+        session.let_in()?;
+        let (mut copied, mut copies) = (Vec::new(), false);
+        loop {
+            let message = session.read()?;
+            match message.tag {
+                b'P' => session.say(b'1', &[])?,
+                b'D' => {
+                    session.say(b't', &[0, 0])?;
+                    session.say(b'n', &[])?;
+                }
+                b'B' => {
+                    session.say(b'2', &[])?;
+                    session.say(b'G', &[0, 0, 0])?;
+                    copies = true;
+                    // For a while nobody reads.
+                    may_go.lock().unwrap().recv().map_err(io::Error::other)?;
+                }
+                b'd' => copied.extend(message.body),
+                b'c' => {
+                    copies = false;
+                    session.say(b'C', b"COPY 1\0")?;
+                    let copied = std::mem::take(&mut copied);
+                    tell.send(String::from_utf8(copied).unwrap()).map_err(io::Error::other)?;
+                }
+                b'C' => session.say(b'3', &[])?,
+                // The one that comes with the statement does not count.
+                b'S' if !copies => session.ready(b'I')?,
+                _ => {}
+            }
+        }
+    });
+    let mut client = connect(address);
+    let mut writer = client.copy_in("COPY").unwrap();
+    let mut cuts = 0;
+    let lines = (0..3000).map(|number| format!("{number} {}\n", "x".repeat(5000)));
+    for line in lines.clone() {
+        while timeout(LIMIT, || io::Write::write_all(&mut writer, line.as_bytes())).is_err() {
+            cuts += 1;
+            if cuts == 2 {
+                go.send(()).unwrap();
+            }
+        }
+    }
+    assert!(cuts >= 2, "{cuts}");
+    writer.finish().unwrap();
+    assert!(next(&hears) == lines.collect::<String>(), "something is missing, or twice");
+
+    // Of rows in binary form it is not known: that copy is over.
+    let writer = client.copy_in("COPY").unwrap();
+    let mut writer = BinaryCopyInWriter::new(writer, &[Type::TEXT]);
+    let text = "x".repeat(5000);
+    let mut row = || timeout(LIMIT, || writer.write(&[&text]));
+    while row().map(Result::unwrap).is_ok() {}
+    assert!(row().unwrap().is_err());
 }

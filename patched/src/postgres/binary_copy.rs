@@ -1,6 +1,7 @@
 //! `COPY` in the binary format: rows of values in place of text.
 
 use std::fmt;
+use std::io;
 use std::iter::FusedIterator;
 use std::pin::Pin;
 
@@ -10,7 +11,7 @@ use tokio_postgres::binary_copy::{self, BinaryCopyOutStream};
 use tokio_postgres::types::{BorrowToSql, ToSql, Type};
 
 use super::link::Link;
-use super::{CopyInWriter, CopyOutReader};
+use super::{CopyInWriter, CopyOutReader, failure};
 
 /// Writes rows into a `COPY … FROM STDIN BINARY`.
 ///
@@ -26,11 +27,14 @@ use super::{CopyInWriter, CopyOutReader};
 /// # Ok::<(), evy_patched::postgres::Error>(())
 /// ```
 ///
-/// Without [`finish`](Self::finish) nothing is copied.
+/// Without [`finish`](Self::finish) nothing is copied. After a write that is cut short, by a timeout, nobody
+/// knows which rows were taken: then every later call fails.
 #[must_use = "nothing is copied without `finish`"]
 pub struct BinaryCopyInWriter<'a> {
     link: &'a Link,
     sink: Pin<Box<binary_copy::BinaryCopyInWriter>>,
+    /// A write is under way, or has not come to its end.
+    is_cut_short: bool,
 }
 
 impl<'a> BinaryCopyInWriter<'a> {
@@ -46,7 +50,11 @@ impl<'a> BinaryCopyInWriter<'a> {
     pub fn new(writer: CopyInWriter<'a>, types: &[Type]) -> Self {
         let (link, sink) = writer.into_parts();
         let sink = sink.expect("nothing has been written yet");
-        Self { link, sink: Box::pin(binary_copy::BinaryCopyInWriter::new(sink, types)) }
+        Self {
+            link,
+            sink: Box::pin(binary_copy::BinaryCopyInWriter::new(sink, types)),
+            is_cut_short: false,
+        }
     }
 
     /// Writes a row.
@@ -63,7 +71,11 @@ impl<'a> BinaryCopyInWriter<'a> {
     ///
     /// While there is no room.
     pub fn write(&mut self, values: &[&(dyn ToSql + Sync)]) -> Result<(), Error> {
-        self.link.begin(self.sink.as_mut().write(values))
+        self.check()?;
+        self.is_cut_short = true;
+        let result = self.link.begin(self.sink.as_mut().write(values));
+        self.is_cut_short = false;
+        result
     }
 
     /// [`write`](Self::write) of whatever gives values.
@@ -85,7 +97,11 @@ impl<'a> BinaryCopyInWriter<'a> {
         I: IntoIterator<Item = P>,
         I::IntoIter: ExactSizeIterator,
     {
-        self.link.begin(self.sink.as_mut().write_raw(values))
+        self.check()?;
+        self.is_cut_short = true;
+        let result = self.link.begin(self.sink.as_mut().write_raw(values));
+        self.is_cut_short = false;
+        result
     }
 
     /// Ends the copy, and returns how many rows it has.
@@ -98,7 +114,15 @@ impl<'a> BinaryCopyInWriter<'a> {
     ///
     /// Until the answer is there.
     pub fn finish(mut self) -> Result<u64, Error> {
+        self.check()?;
         self.link.call(self.sink.as_mut().finish())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.is_cut_short {
+            return Err(failure::of_io(io::Error::other("a write into this copy was cut short")));
+        }
+        Ok(())
     }
 }
 

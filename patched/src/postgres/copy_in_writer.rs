@@ -1,11 +1,12 @@
 //! Where the data of a `COPY … FROM STDIN` is written to.
 
 use std::fmt;
+use std::future::{poll_fn, ready};
 use std::io::{self, Write};
 use std::mem;
 
 use bytes::Bytes;
-use futures_util::SinkExt;
+use futures_util::Sink;
 use tokio_postgres::{CopyInSink, Error};
 
 use super::lazy_pin::LazyPin;
@@ -17,7 +18,7 @@ const BATCH: usize = 16 * 1024;
 /// Takes the data of a `COPY … FROM STDIN`: what `copy_in` returns.
 ///
 /// [`finish`](Self::finish) ends the copy. One that is dropped without it fails at the server, and copies
-/// nothing.
+/// nothing. A write that is cut short, by a timeout, has taken nothing, and can be made again.
 #[must_use = "nothing is copied without `finish`"]
 pub struct CopyInWriter<'a> {
     link: &'a Link,
@@ -50,12 +51,16 @@ impl<'a> CopyInWriter<'a> {
         self.link.call(self.sink.pinned().finish())
     }
 
+    /// In steps, none of which loses a byte when it is cut short.
     fn send(&mut self) -> Result<(), Error> {
-        if self.buffer.is_empty() {
-            return Ok(());
+        let Self { link, sink, buffer } = self;
+        let mut sink = sink.pinned();
+        if !buffer.is_empty() {
+            link.begin(poll_fn(|context| sink.as_mut().poll_ready(context)))?;
+            let bytes = Bytes::from(mem::take(buffer));
+            link.begin(ready(sink.as_mut().start_send(bytes)))?;
         }
-        let bytes = Bytes::from(mem::take(&mut self.buffer));
-        self.link.begin(self.sink.pinned().send(bytes))
+        link.begin(poll_fn(|context| sink.as_mut().poll_flush(context)))
     }
 }
 
