@@ -76,6 +76,7 @@ mod row_iter;
 mod socket;
 pub mod tls;
 mod transaction;
+mod transaction_builder;
 mod watched;
 
 pub use tokio_postgres::{
@@ -93,4 +94,5 @@ pub use notifications::Notifications;
 pub use pool::{Pool, PoolBuilder, PooledClient};
 pub use row_iter::RowIter;
 pub use tls::Socket;
-pub use transaction::{Transaction, TransactionBuilder};
+pub use transaction::Transaction;
+pub use transaction_builder::TransactionBuilder;
