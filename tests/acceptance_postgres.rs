@@ -589,6 +589,11 @@ fn a_client_that_is_given_back_is_as_new() {
     );
     drop(client);
     assert_eq!(backend(&mut pool.get().unwrap()), first);
+    // A copy that was begun by a call that is not for it: the session is lost, and goes.
+    observer.batch_execute("CREATE TABLE numbers (n int)").unwrap();
+    assert!(pool.get().unwrap().batch_execute("COPY numbers FROM STDIN").is_err());
+    assert_ne!(backend(&mut pool.get().unwrap()), first);
+    until("its end", || sessions(&mut observer, "active") == 0);
     // No warning that there was no transaction to roll back: nothing was sent for nothing.
     assert!(!server.log().contains("no transaction in progress"), "{}", server.log());
 
