@@ -390,7 +390,7 @@ fn notifications_and_notices_come_by_themselves() {
     assert!(start.elapsed() >= Duration::from_millis(200));
 
     // The end of the connection ends the wait.
-    let id: i32 = listener.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    let id: i32 = listener.query_typed_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
     let ender = spawn(move || {
         sleep(Duration::from_millis(30));
         other.execute("SELECT pg_terminate_backend($1)", &[&id]).unwrap();
@@ -664,7 +664,8 @@ fn a_pool_drops_what_is_old_or_dead() {
     }
     // In use: a clear error for that call alone.
     let mut client = pool.get().unwrap();
-    let id: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    // Typed: there is no statement to be closed, whose answer the server's last words would be.
+    let id: i32 = client.query_typed_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
     observer.execute("SELECT pg_terminate_backend($1)", &[&id]).unwrap();
     until("the end", || client.is_closed());
     let error = client.query_one("SELECT 1", &[]).unwrap_err();

@@ -42,7 +42,8 @@
 //! Where it differs from the original:
 //!
 //! * Connections are read in the background. So [`is_closed`](Client::is_closed) becomes true by itself,
-//!   notifications are there when they have come, and a call after the server's last words fails with these.
+//!   notifications are there when they have come, and a call after the server's last words fails with these
+//!   (if it had nothing to answer just then).
 //! * Iterators are [`Iterator`]s of results, where the original has `FallibleIterator`s.
 //! * A [`Transaction`] that is dropped sends its rollback and does not wait for it; nor does the drop of a
 //!   [`Client`] wait. Either way the server gets it, also while the green thread unwinds.
