@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! make bench-peers                              # builds all, then this
-//! make bench-peers ARGS="http --rounds 5"       # one workload of: channel, http, redis
+//! make bench-peers ARGS="http --rounds 5"       # one workload of: channel, http, postgres, redis
 //! target/release/peers-runner --json channel    # from benches/peers, once they are built
 //! ```
 //!
@@ -14,6 +14,7 @@
 
 mod channel;
 mod http;
+mod postgres;
 mod program;
 mod redis;
 mod report;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 use workload::Workload;
 
 /// What can be measured.
-const WORKLOADS: [&str; 3] = ["channel", "http", "redis"];
+const WORKLOADS: [&str; 4] = ["channel", "http", "postgres", "redis"];
 
 fn main() -> ExitCode {
     let plan = match Plan::from_args(std::env::args().skip(1)) {
@@ -81,6 +82,9 @@ impl Plan {
         }
         if wanted("http") {
             workloads.extend(http::workloads(self.seconds));
+        }
+        if wanted("postgres") && (postgres::is_installed() || !self.names.is_empty()) {
+            workloads.extend(postgres::workloads(self.seconds));
         }
         if wanted("redis") {
             workloads.extend(redis::workloads(self.seconds));

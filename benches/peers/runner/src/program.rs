@@ -16,11 +16,18 @@ pub(crate) const LOAD_CORE: &str = "1";
 pub(crate) struct Program {
     peer: &'static str,
     workload: &'static str,
+    environment: Option<(&'static str, &'static str)>,
 }
 
 impl Program {
     pub(crate) fn new(peer: &'static str, workload: &'static str) -> Self {
-        Self { peer, workload }
+        Self { peer, workload, environment: None }
+    }
+
+    /// The same with a variable in its environment.
+    pub(crate) fn with(mut self, variable: &'static str, value: &'static str) -> Self {
+        self.environment = Some((variable, value));
+        self
     }
 
     /// Runs it to its end, and returns the numbers that it prints.
@@ -41,7 +48,7 @@ impl Program {
             return Err(self.why_not_built());
         }
         let mut command = pinned(core);
-        command.arg(program);
+        command.arg(program).envs(self.environment);
         Ok(command)
     }
 

@@ -1,0 +1,295 @@
+//! What a client shares with who moves its bytes.
+//!
+//! tokio-postgres splits a connection in two: a client, whose calls only queue what is to be sent and wait
+//! for the answer, and a future that reads and writes the socket. That future runs in the background, with
+//! those of all other connections of the OS thread, on one green thread ([`spawn_future`]):
+//!
+//! ```text
+//!   green threads with clients                 in the background
+//!   call: queue a request, park   ───────────► write it
+//!   take the answer, go on        ◄─────────── read the answer, find the request that it belongs to
+//!                                              notices, notifications ──► kept in the link
+//! ```
+//!
+//! *A call that is cut short* (killed, timed out) leaves its request: the future behind reads the answer and
+//! throws it away, so the next call gets its own. Whether that may take long is what [`Link::is_settled`]
+//! says; the drop of a client, and the pool, look at it.
+//!
+//! *Code of users* never runs in the background, where it would hold up all connections: notices wait for
+//! the end of the call in which they come.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::mem;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use evy_runtime::{Alarm, block_on, spawn_future};
+use futures_util::Stream;
+use futures_util::StreamExt;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::error::DbError;
+use tokio_postgres::{AsyncMessage, Connection, Error, Notification};
+
+use super::watched::Standing;
+
+/// How long a connection whose client is gone may take to end in good order.
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
+
+pub(super) type NoticeCallback = Arc<dyn Fn(DbError) + Send + Sync>;
+
+/// Shared by a client, what borrows from it, and its connection in the background.
+pub(super) struct Link {
+    /// What the server said last; see [`Watched`](super::watched::Watched).
+    standing: Rc<Cell<Standing>>,
+    /// No answer is outstanding but such as come at once.
+    is_settled: Cell<bool>,
+    /// There is no client any more.
+    is_left: Cell<bool>,
+    end: Cell<End>,
+    notifications: RefCell<VecDeque<Notification>>,
+    notices: RefCell<VecDeque<DbError>>,
+    notice_callback: NoticeCallback,
+    /// Who waits for a notification, or for the end.
+    listener: Cell<Option<Waker>>,
+}
+
+/// How the connection ended.
+enum End {
+    NotYet,
+    /// Nobody has been told of this error.
+    Failed(Error),
+    Over,
+}
+
+impl Link {
+    pub(super) fn new(standing: Rc<Cell<Standing>>, notice_callback: NoticeCallback) -> Rc<Self> {
+        Rc::new(Self {
+            standing,
+            is_settled: Cell::new(true),
+            is_left: Cell::new(false),
+            end: Cell::new(End::NotYet),
+            notifications: RefCell::default(),
+            notices: RefCell::default(),
+            notice_callback,
+            listener: Cell::new(None),
+        })
+    }
+
+    /// Has the connection driven in the background, to its end.
+    pub(super) fn drive<S, T>(self: &Rc<Self>, connection: Connection<S, T>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let mut connection = connection;
+        let driven = Driven(Rc::clone(self));
+        spawn_future(async move {
+            let mut farewell = None;
+            let end = poll_fn(|context| {
+                driven.0.poll_connection(&mut connection, &mut farewell, context)
+            });
+            // It is known before the connection drops what calls wait with.
+            driven.0.end.set(end.await);
+        });
+    }
+
+    fn poll_connection<S, T>(
+        &self,
+        connection: &mut Connection<S, T>,
+        farewell: &mut Option<Alarm>,
+        context: &mut Context<'_>,
+    ) -> Poll<End>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        loop {
+            match connection.poll_message(context) {
+                Poll::Ready(Some(Ok(message))) => self.receive(message),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(End::Failed(error)),
+                Poll::Ready(None) => return Poll::Ready(End::Over),
+                Poll::Pending => break,
+            }
+        }
+        if !self.is_left.get() {
+            return Poll::Pending;
+        }
+        let farewell = farewell.get_or_insert_with(|| Alarm::after(FAREWELL));
+        Pin::new(farewell).poll(context).map(|()| End::Over)
+    }
+
+    fn receive(&self, message: AsyncMessage) {
+        match message {
+            AsyncMessage::Notice(notice) => self.notices.borrow_mut().push_back(notice),
+            AsyncMessage::Notification(notification) => {
+                self.notifications.borrow_mut().push_back(notification);
+                self.wake_listener();
+            }
+            _ => {}
+        }
+    }
+
+    fn wake_listener(&self) {
+        if let Some(waker) = self.listener.take() {
+            waker.wake();
+        }
+    }
+
+    /// Makes a call, and waits for all of its answer.
+    pub(super) fn call<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let result = self.begin(answer);
+        if result.is_ok() {
+            self.settle();
+        }
+        result
+    }
+
+    /// Makes a call of which more is to come: by [`more`](Self::more), until [`settle`](Self::settle).
+    pub(super) fn begin<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let was_settled = self.is_settled.replace(false);
+        let result = block_on(answer);
+        // An answer of the server has all earlier ones before it. What fails here was not sent.
+        let is_answered = result.as_ref().is_err_and(|error| error.as_db_error().is_some());
+        if result.is_err() {
+            self.is_settled.set(was_settled || is_answered);
+        }
+        self.deliver_notices();
+        result.map_err(|error| self.explain(error))
+    }
+
+    /// The next piece of an answer that was [begun](Self::begin).
+    pub(super) fn more<S, T>(&self, mut stream: Pin<&mut S>) -> Option<Result<T, Error>>
+    where
+        S: Stream<Item = Result<T, Error>>,
+    {
+        let piece = block_on(stream.next());
+        if !matches!(piece, Some(Ok(_))) {
+            self.settle();
+            self.deliver_notices();
+        }
+        Some(piece?.map_err(|error| self.explain(error)))
+    }
+
+    /// All answers are there.
+    pub(super) fn settle(&self) {
+        self.is_settled.set(true);
+    }
+
+    /// Whether no answer is outstanding but such as come at once.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled.get()
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.standing.get()
+    }
+
+    /// Something was sent for whose answer nobody waits.
+    pub(super) fn forget_standing(&self) {
+        self.standing.set(Standing::Unknown);
+    }
+
+    /// The client goes. That the channel to the future in the background closes wakes that one.
+    pub(super) fn leave(&self) {
+        self.is_left.set(true);
+    }
+
+    /// Whether the connection has ended, as far as is known.
+    pub(super) fn is_over(&self) -> bool {
+        let end = self.end.replace(End::NotYet);
+        let is_over = !matches!(end, End::NotYet);
+        self.end.set(end);
+        is_over
+    }
+
+    /// Waits for the end.
+    pub(super) fn wait_for_end(&self) -> Result<(), Error> {
+        block_on(poll_fn(|context| {
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+            self.listener.set(Some(context.waker().clone()));
+            Poll::Pending
+        }));
+        self.take_failure().map_or(Ok(()), Err)
+    }
+
+    fn take_failure(&self) -> Option<Error> {
+        match self.end.replace(End::Over) {
+            End::Failed(error) => Some(error),
+            End::Over => None,
+            End::NotYet => {
+                self.end.set(End::NotYet);
+                None
+            }
+        }
+    }
+
+    /// Says of a closed connection what closed it, to the first who asks.
+    fn explain(&self, error: Error) -> Error {
+        if error.is_closed() { self.take_failure().unwrap_or(error) } else { error }
+    }
+
+    /// Calls code of the user.
+    fn deliver_notices(&self) {
+        loop {
+            let Some(notice) = self.notices.borrow_mut().pop_front() else { return };
+            (self.notice_callback)(notice);
+        }
+    }
+
+    /// How many notifications wait to be taken.
+    pub(super) fn pending_notifications(&self) -> usize {
+        self.notifications.borrow().len()
+    }
+
+    pub(super) fn next_notification(&self) -> Option<Notification> {
+        self.notifications.borrow_mut().pop_front()
+    }
+
+    /// The next notification; without one, `None` at the end of the connection.
+    pub(super) fn poll_notification(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Notification, Error>>> {
+        if let Some(notification) = self.next_notification() {
+            return Poll::Ready(Some(Ok(notification)));
+        }
+        if self.is_over() {
+            return Poll::Ready(self.take_failure().map(Err));
+        }
+        self.listener.set(Some(context.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Drops what came for an earlier user.
+    pub(super) fn forget_messages(&self) {
+        let notifications = mem::take(&mut *self.notifications.borrow_mut());
+        let notices = mem::take(&mut *self.notices.borrow_mut());
+        drop((notifications, notices));
+    }
+}
+
+/// The connection is in the background. However that ends, whoever waits for it is told.
+struct Driven(Rc<Link>);
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        let Self(link) = self;
+        if !link.is_over() {
+            link.end.set(End::Over);
+        }
+        link.wake_listener();
+    }
+}
