@@ -162,8 +162,13 @@ const REDIS_FAILED: u8 = 3;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     run(&arguments).unwrap_or_else(|error| {
-        note(format_args!("distributed_crawler: {error}"));
-        ExitCode::from(if error.is::<RedisError>() { REDIS_FAILED } else { 1 })
+        if !error.is::<RedisError>() {
+            note(format_args!("distributed_crawler: {error}"));
+            return ExitCode::FAILURE;
+        }
+        let address = arguments.redis.get_connection_info().addr();
+        note(format_args!("distributed_crawler: redis at {address}: {error}"));
+        ExitCode::from(REDIS_FAILED)
     })
 }
 
@@ -266,9 +271,9 @@ fn hand_out(crawl: &Rc<Crawl>) -> RedisResult<()> {
         if let Some(error) = crawl.failure.take() {
             return Err(error);
         }
-        if let Some(may_claim) = rounds.is_due() {
+        if rounds.is_due() {
             crawl.renew()?;
-            if may_claim && !crawl.stopping.get() {
+            if rounds.may_claim() && !crawl.stopping.get() {
                 crawl.claim()?;
             }
             rounds.has_ended();
@@ -308,10 +313,14 @@ impl Rounds {
         Self { lease, next: now, last_end: now, claims_from: now }
     }
 
-    /// Whether a round is due, and then whether it may claim.
-    fn is_due(&self) -> Option<bool> {
+    fn is_due(&self) -> bool {
+        Instant::now() >= self.next
+    }
+
+    /// Asked behind the renewal, which may have been what Redis was away for.
+    fn may_claim(&self) -> bool {
         let now = Instant::now();
-        (now >= self.next).then(|| now >= self.claims_from && !self.was_away(now))
+        now >= self.claims_from && !self.was_away(now)
     }
 
     fn has_ended(&mut self) {
@@ -546,7 +555,7 @@ struct Job {
 
 impl Job {
     /// Makes the stream and its group, if they are not there. Here, Redis is not waited for.
-    fn open(arguments: &Arguments) -> Result<Self, BoxError> {
+    fn open(arguments: &Arguments) -> RedisResult<Self> {
         let client = &arguments.redis;
         let name = &arguments.job;
         let job = Self {
@@ -570,10 +579,7 @@ impl Job {
         let created: RedisResult<()> =
             job.ask_once(&|redis| redis.xgroup_create_mkstream(&job.urls, GROUP, 0));
         match created {
-            Err(error) if error.code() != Some("BUSYGROUP") => {
-                note(format_args!("redis at {}:", job.address));
-                Err(error.into())
-            }
+            Err(error) if error.code() != Some("BUSYGROUP") => Err(error),
             _ => Ok(job),
         }
     }
@@ -713,8 +719,9 @@ fn is_passing(error: &RedisError) -> bool {
     lost || full || error.code().is_some_and(|code| PASSING.contains(&code))
 }
 
-/// Redis is loading its data, has no memory or disk, is busy with a script, or is changing its role.
-const PASSING: [&str; 9] = [
+/// Redis is loading its data, has no memory or disk, is busy with a script, or is changing its role; or the
+/// stream is gone, and the next answer says so.
+const PASSING: [&str; 10] = [
     "BUSY",
     "CLUSTERDOWN",
     "LOADING",
@@ -724,6 +731,7 @@ const PASSING: [&str; 9] = [
     "OOM",
     "READONLY",
     "TRYAGAIN",
+    "UNBLOCKED",
 ];
 
 // The scripts. Each is one step for Redis: nobody sees or does anything in between.
