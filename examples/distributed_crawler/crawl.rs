@@ -1,0 +1,302 @@
+//! What one process does for the job: it takes entries, fetches their URLs, and says what came of them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::error::Error;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use evy::patched::redis::{RedisError, RedisResult};
+use evy::patched::ureq::{self, Agent};
+use evy::sync::{Receiver, Sender, bounded};
+use evy::{GreenPool, GreenThread};
+
+use super::job::{Entry, Job, NOBODY};
+use super::{Arguments, BoxError, note, say};
+
+/// How long to wait for entries in one call. A signal is noticed after so long.
+const BLOCK: Duration = Duration::from_millis(500);
+
+/// Idle connections to web servers: all of them are looked at with each fetch.
+const IDLE_CONNECTIONS: usize = 100;
+
+/// Characters of an error, so that records are short.
+const LONGEST_ERROR: usize = 200;
+
+/// What one process does for the job.
+pub(crate) struct Crawl {
+    job: Job,
+    agent: Agent,
+    pool: GreenPool,
+    concurrency: usize,
+    attempts: usize,
+    /// The URLs that are being fetched, by the entry's id. Who has fetched takes itself out before it says
+    /// so to Redis: from then on it is not to be killed.
+    fetching: RefCell<HashMap<String, (String, GreenThread<()>)>>,
+    /// Entries that were taken and are not done with.
+    running: Cell<usize>,
+    /// Told when that becomes less.
+    ended: (Sender<()>, Receiver<()>),
+    completed: Cell<usize>,
+    failed: Cell<usize>,
+    stopping: Cell<bool>,
+    /// Why a result could not be recorded. It ends the process: others go on with its work.
+    failure: Cell<Option<RedisError>>,
+}
+
+impl Crawl {
+    pub(crate) fn new(job: Job, arguments: &Arguments) -> Self {
+        let concurrency = arguments.concurrency.get();
+        let idle = concurrency.min(IDLE_CONNECTIONS);
+        let agent = Agent::config_builder()
+            // A page that is missing is a result, too.
+            .http_status_as_error(false)
+            .timeout_global(Some(arguments.timeout))
+            .max_idle_connections(idle)
+            .max_idle_connections_per_host(idle)
+            .build()
+            .into();
+        Self {
+            job,
+            agent,
+            pool: GreenPool::new(concurrency),
+            concurrency,
+            attempts: arguments.attempts.get(),
+            fetching: RefCell::default(),
+            running: Cell::new(0),
+            ended: bounded(1),
+            completed: Cell::new(0),
+            failed: Cell::new(0),
+            stopping: Cell::new(false),
+            failure: Cell::new(None),
+        }
+    }
+
+    /// Takes entries and starts their fetches, as many as there is room for, until nothing is left with
+    /// anybody, or until what is under way has ended after a [`stop`](Self::stop).
+    pub(crate) fn run(self: &Rc<Self>) -> RedisResult<()> {
+        let mut rounds = Rounds::new(self.job.lease());
+        loop {
+            if let Some(error) = self.failure.take() {
+                return Err(error);
+            }
+            if rounds.is_due() {
+                self.renew()?;
+                if rounds.may_claim() && !self.stopping.get() {
+                    self.claim()?;
+                }
+                rounds.has_ended();
+            }
+            let (idle, stopping) = (self.running.get() == 0, self.stopping.get());
+            if stopping && idle {
+                break;
+            }
+            if stopping || self.room() == 0 {
+                self.wait_for_an_end(rounds.left());
+                continue;
+            }
+            let entries = self.job.take(self.room(), rounds.left().min(BLOCK))?;
+            // What others have under way may still come to us.
+            if entries.is_empty() && self.running.get() == 0 && self.job.is_done()? {
+                break;
+            }
+            entries.into_iter().for_each(|entry| self.start(entry));
+        }
+        self.job.leave()
+    }
+
+    /// Lets it take nothing more.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    /// How many URLs were completed here, the given up ones included.
+    pub(crate) fn completed(&self) -> usize {
+        self.completed.get()
+    }
+
+    /// How many URLs were given up here.
+    pub(crate) fn failed(&self) -> usize {
+        self.failed.get()
+    }
+
+    fn room(&self) -> usize {
+        self.concurrency.saturating_sub(self.running.get())
+    }
+
+    fn wait_for_an_end(&self, limit: Duration) {
+        // It may be over, or the end of one that came earlier: the caller looks again.
+        let _ = self.ended.1.recv_timeout(limit);
+    }
+
+    /// Keeps others from claiming what is being fetched here.
+    fn renew(&self) -> RedisResult<()> {
+        let ids: Vec<_> = self.fetching.borrow().keys().cloned().collect();
+        for id in self.job.renew(&ids)? {
+            // It may have come to its end meanwhile.
+            let fetch = self.fetching.borrow_mut().remove(&id);
+            if let Some((url, fetch)) = fetch {
+                note(format_args!("{url}: somebody else has claimed it"));
+                fetch.kill();
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what has been left behind, as far as there is room.
+    fn claim(self: &Rc<Self>) -> RedisResult<()> {
+        let room = self.room();
+        if room == 0 {
+            return Ok(());
+        }
+        for (entry, owner) in self.job.claim(room)? {
+            if owner != NOBODY {
+                note(format_args!("{}: claimed from {owner}", entry.url));
+            }
+            self.start(entry);
+        }
+        Ok(())
+    }
+
+    fn start(self: &Rc<Self>, entry: Entry) {
+        if self.fetching.borrow().contains_key(&entry.id) {
+            return;
+        }
+        let (id, url) = (entry.id.clone(), entry.url.clone());
+        let place = Place::take(self, &id);
+        let fetch = self.pool.spawn(move || place.crawl.work(entry));
+        // It begins when we wait for something.
+        self.fetching.borrow_mut().insert(id, (url, fetch));
+    }
+
+    fn work(&self, entry: Entry) {
+        let result = if entry.attempt > self.attempts {
+            Err(format!("the last of {} attempts was not finished", self.attempts).into())
+        } else {
+            self.fetch(&entry.url)
+        };
+        self.fetching.borrow_mut().remove(&entry.id);
+        let told = match result {
+            Err(error) if entry.attempt < self.attempts => self.try_later(&entry, &*error),
+            result => self.complete(&entry, result),
+        };
+        if let Err(error) = told {
+            note(format_args!("{}: not recorded: {error}", entry.url));
+            self.failure.set(Some(error));
+        }
+    }
+
+    fn fetch(&self, url: &str) -> Result<Page, BoxError> {
+        let start = Instant::now();
+        let response = self.agent.get(url).call()?;
+        let status = response.status();
+        // Others are not to be had by asking again.
+        if status.is_server_error() || matches!(status.as_u16(), 408 | 429) {
+            return Err(ureq::Error::StatusCode(status.as_u16()).into());
+        }
+        let bytes = io::copy(&mut response.into_body().into_reader(), &mut io::sink())?;
+        Ok(Page { status: status.as_u16(), bytes, time: start.elapsed() })
+    }
+
+    fn try_later(&self, entry: &Entry, error: &dyn Error) -> RedisResult<()> {
+        note(format_args!("{}: attempt {}: {error}", entry.url, entry.attempt));
+        self.job.put_back(&entry.id)
+    }
+
+    fn complete(&self, entry: &Entry, result: Result<Page, BoxError>) -> RedisResult<()> {
+        let outcome = match &result {
+            Ok(page) => page.to_string(),
+            Err(error) => format!("error: {:.LONGEST_ERROR$}", error.to_string()),
+        };
+        if !self.job.complete(entry, &outcome)? {
+            note(format_args!("{}: somebody else has completed it", entry.url));
+            return Ok(());
+        }
+        self.completed.set(self.completed.get() + 1);
+        self.failed.set(self.failed.get() + usize::from(result.is_err()));
+        say(format_args!("{}: {outcome}", entry.url));
+        Ok(())
+    }
+}
+
+/// A place among those that may be under way at once, until it is dropped.
+struct Place {
+    crawl: Rc<Crawl>,
+    id: String,
+}
+
+impl Place {
+    fn take(crawl: &Rc<Crawl>, id: &str) -> Self {
+        crawl.running.set(crawl.running.get() + 1);
+        Self { crawl: Rc::clone(crawl), id: id.to_owned() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let crawl = &self.crawl;
+        crawl.fetching.borrow_mut().remove(&self.id);
+        crawl.running.set(crawl.running.get() - 1);
+        // If there is a message already, that one does.
+        let _ = crawl.ended.0.try_send(());
+    }
+}
+
+/// What a URL's last attempt has given.
+struct Page {
+    status: u16,
+    bytes: u64,
+    time: Duration,
+}
+
+impl fmt::Display for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} bytes, {} ms", self.status, self.bytes, self.time.as_millis())
+    }
+}
+
+/// When to renew and to claim: four times in the time after which others would claim.
+///
+/// Who has not got through for half of that time does not claim for all of it: Redis was away, the time
+/// went on, and what the living have under way looks as if it were left behind. They renew it first.
+struct Rounds {
+    lease: Duration,
+    next: Instant,
+    last_end: Instant,
+    claims_from: Instant,
+}
+
+impl Rounds {
+    fn new(lease: Duration) -> Self {
+        let now = Instant::now();
+        Self { lease, next: now, last_end: now, claims_from: now }
+    }
+
+    fn is_due(&self) -> bool {
+        Instant::now() >= self.next
+    }
+
+    /// Asked behind the renewal, which may have been what Redis was away for.
+    fn may_claim(&self) -> bool {
+        let now = Instant::now();
+        now >= self.claims_from && !self.was_away(now)
+    }
+
+    fn has_ended(&mut self) {
+        let now = Instant::now();
+        if self.was_away(now) {
+            self.claims_from = now + self.lease;
+        }
+        self.last_end = now;
+        self.next = now + self.lease / 4;
+    }
+
+    fn was_away(&self, now: Instant) -> bool {
+        now - self.last_end > self.lease / 2
+    }
+
+    fn left(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
+    }
+}
