@@ -31,11 +31,9 @@ pub(crate) struct Crawl {
     pool: GreenPool,
     concurrency: usize,
     attempts: usize,
-    /// The URLs that are being fetched, by the entry's id. Who has fetched takes itself out before it says
-    /// so to Redis: from then on it is not to be killed.
-    fetching: RefCell<HashMap<String, (String, GreenThread<()>)>>,
-    /// Entries that were taken and are not done with.
-    running: Cell<usize>,
+    /// What was taken and is not done with, by the entry's id. Where a page has been fetched, there is no
+    /// `Fetch` any more: from then on it is not to be killed, as Redis may know the result already.
+    under_way: RefCell<HashMap<String, Option<Fetch>>>,
     /// Told when that becomes less.
     ended: (Sender<()>, Receiver<()>),
     completed: Cell<usize>,
@@ -43,6 +41,12 @@ pub(crate) struct Crawl {
     stopping: Cell<bool>,
     /// Why a result could not be recorded. It ends the process: others go on with its work.
     failure: Cell<Option<RedisError>>,
+}
+
+/// A page that is being fetched.
+struct Fetch {
+    url: String,
+    thread: GreenThread<()>,
 }
 
 impl Crawl {
@@ -63,8 +67,7 @@ impl Crawl {
             pool: GreenPool::new(concurrency),
             concurrency,
             attempts: arguments.attempts.get(),
-            fetching: RefCell::default(),
-            running: Cell::new(0),
+            under_way: RefCell::default(),
             ended: bounded(1),
             completed: Cell::new(0),
             failed: Cell::new(0),
@@ -88,8 +91,8 @@ impl Crawl {
                 }
                 rounds.has_ended();
             }
-            let (idle, stopping) = (self.running.get() == 0, self.stopping.get());
-            if stopping && idle {
+            let stopping = self.stopping.get();
+            if stopping && self.is_idle() {
                 break;
             }
             if stopping || self.room() == 0 {
@@ -98,7 +101,7 @@ impl Crawl {
             }
             let entries = self.job.take(self.room(), rounds.left().min(BLOCK))?;
             // What others have under way may still come to us.
-            if entries.is_empty() && self.running.get() == 0 && self.job.is_done()? {
+            if entries.is_empty() && self.is_idle() && self.job.is_done()? {
                 break;
             }
             entries.into_iter().for_each(|entry| self.start(entry));
@@ -122,7 +125,11 @@ impl Crawl {
     }
 
     fn room(&self) -> usize {
-        self.concurrency.saturating_sub(self.running.get())
+        self.concurrency.saturating_sub(self.under_way.borrow().len())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.under_way.borrow().is_empty()
     }
 
     fn wait_for_an_end(&self, limit: Duration) {
@@ -130,15 +137,15 @@ impl Crawl {
         let _ = self.ended.1.recv_timeout(limit);
     }
 
-    /// Keeps others from claiming what is being fetched here.
+    /// Keeps others from claiming what is under way here.
     fn renew(&self) -> RedisResult<()> {
-        let ids: Vec<_> = self.fetching.borrow().keys().cloned().collect();
+        let ids: Vec<_> = self.under_way.borrow().keys().cloned().collect();
         for id in self.job.renew(&ids)? {
             // It may have come to its end meanwhile.
-            let fetch = self.fetching.borrow_mut().remove(&id);
-            if let Some((url, fetch)) = fetch {
+            let fetch = self.under_way.borrow_mut().get_mut(&id).and_then(Option::take);
+            if let Some(Fetch { url, thread }) = fetch {
                 note(format_args!("{url}: somebody else has claimed it"));
-                fetch.kill();
+                thread.kill();
             }
         }
         Ok(())
@@ -160,14 +167,13 @@ impl Crawl {
     }
 
     fn start(self: &Rc<Self>, entry: Entry) {
-        if self.fetching.borrow().contains_key(&entry.id) {
-            return;
-        }
-        let (id, url) = (entry.id.clone(), entry.url.clone());
-        let place = Place::take(self, &id);
-        let fetch = self.pool.spawn(move || place.crawl.work(entry));
+        let id = entry.id.clone();
+        // It is ours already where Redis was away while we had it.
+        let Some(place) = Place::take(self, &id) else { return };
+        let url = entry.url.clone();
+        let thread = self.pool.spawn(move || place.crawl.work(entry));
         // It begins when we wait for something.
-        self.fetching.borrow_mut().insert(id, (url, fetch));
+        self.under_way.borrow_mut().insert(id, Some(Fetch { url, thread }));
     }
 
     fn work(&self, entry: Entry) {
@@ -176,7 +182,7 @@ impl Crawl {
         } else {
             self.fetch(&entry.url)
         };
-        self.fetching.borrow_mut().remove(&entry.id);
+        self.under_way.borrow_mut().insert(entry.id.clone(), None);
         let told = match result {
             Err(error) if entry.attempt < self.attempts => self.try_later(&entry, &*error),
             result => self.complete(&entry, result),
@@ -227,17 +233,20 @@ struct Place {
 }
 
 impl Place {
-    fn take(crawl: &Rc<Crawl>, id: &str) -> Self {
-        crawl.running.set(crawl.running.get() + 1);
-        Self { crawl: Rc::clone(crawl), id: id.to_owned() }
+    fn take(crawl: &Rc<Crawl>, id: &str) -> Option<Self> {
+        let mut under_way = crawl.under_way.borrow_mut();
+        if under_way.contains_key(id) {
+            return None;
+        }
+        under_way.insert(id.to_owned(), None);
+        Some(Self { crawl: Rc::clone(crawl), id: id.to_owned() })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let crawl = &self.crawl;
-        crawl.fetching.borrow_mut().remove(&self.id);
-        crawl.running.set(crawl.running.get() - 1);
+        crawl.under_way.borrow_mut().remove(&self.id);
         // If there is a message already, that one does.
         let _ = crawl.ended.0.try_send(());
     }
