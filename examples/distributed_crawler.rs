@@ -25,17 +25,17 @@
 //! *pending* with that crawler until it is completed, and then deleted: a stream of length 0 is the end.
 //!
 //! ```text
-//!               XREADGROUP                    COMPLETE
-//!   in the stream ──────► pending with a crawler ─────► deleted, with a record
-//!                           ▲             │ the fetch failed
-//!    CLAIM, when nobody has │             ▼
-//!    renewed it for so long └── pending with nobody
+//!                XREADGROUP                           COMPLETE
+//!   in the stream ──────────► pending with a crawler ──────────► deleted, with a record
+//!                               │              ▲
+//!      it died, or its fetch    ▼              │ CLAIM
+//!      failed: nobody renews ► idle for --claim-after
 //! ```
 //!
-//! A crawler renews what it is fetching, however long that takes, so that nobody else claims it. What a
-//! dead one had is claimed after `--claim-after`. A fetch that failed is tried again after the same time,
-//! by whoever comes first. A URL is given up after `--attempts`, also if it is the crawlers that die of it.
-//! `distributed_crawler/crawl.rs` does that, `distributed_crawler/job.rs` has what Redis does.
+//! A crawler renews what it has under way, however long that takes, so that nobody else claims it. A fetch
+//! that failed it does not renew: that is tried again later, by whoever comes first. A URL is given up after
+//! `--attempts`, also if it is the crawlers that die of it; each hand-out counts as one.
+//! `distributed_crawler/crawl.rs` does all that, `distributed_crawler/job.rs` has Redis' part of it.
 //!
 //! What there is in Redis, for a job named `crawl`:
 //!

@@ -369,10 +369,14 @@ fn a_redis_that_stands_still_for_a_while_loses_nothing() {
     let crawlers =
         [(); 2].map(|()| Crawler::start(&redis, &["--concurrency", "20", "--claim-after", "1"]));
     eventually("it is in the middle", || (job.left() < 250).then_some(()));
-    redis.freeze();
-    // The crawlers go on for as long as they need no answer; longer than one may take, they would say.
-    evy::sleep(Duration::from_secs(3));
-    redis.thaw();
+    // The second time for longer than an answer may take: calls are cut off, and Redis does afterwards what
+    // nobody waits for any more.
+    for (seconds, left) in [(3, 200), (6, 0)] {
+        redis.freeze();
+        evy::sleep(Duration::from_secs(seconds));
+        redis.thaw();
+        eventually("it goes on", || (job.left() <= left).then_some(()));
+    }
     let ends = crawlers.map(Crawler::finish);
     ends.iter().for_each(Ended::assert_well);
     job.assert_all_completed_once(&urls);

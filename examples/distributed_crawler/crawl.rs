@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::error::Error;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
@@ -158,7 +157,7 @@ impl Crawl {
             return Ok(());
         }
         for (entry, owner) in self.job.claim(room)? {
-            if owner != NOBODY {
+            if owner != self.job.me() && owner != NOBODY {
                 note(format_args!("{}: claimed from {owner}", entry.url));
             }
             self.start(entry);
@@ -183,13 +182,12 @@ impl Crawl {
             self.fetch(&entry.url)
         };
         self.under_way.borrow_mut().insert(entry.id.clone(), None);
-        let told = match result {
-            Err(error) if entry.attempt < self.attempts => self.try_later(&entry, &*error),
+        match result {
+            // Nobody renews it any more. Who claims it, this process or another, has the next attempt.
+            Err(error) if entry.attempt < self.attempts => {
+                note(format_args!("{}: attempt {}: {error}", entry.url, entry.attempt));
+            }
             result => self.complete(&entry, result),
-        };
-        if let Err(error) = told {
-            note(format_args!("{}: not recorded: {error}", entry.url));
-            self.failure.set(Some(error));
         }
     }
 
@@ -205,24 +203,23 @@ impl Crawl {
         Ok(Page { status: status.as_u16(), bytes, time: start.elapsed() })
     }
 
-    fn try_later(&self, entry: &Entry, error: &dyn Error) -> RedisResult<()> {
-        note(format_args!("{}: attempt {}: {error}", entry.url, entry.attempt));
-        self.job.put_back(&entry.id)
-    }
-
-    fn complete(&self, entry: &Entry, result: Result<Page, BoxError>) -> RedisResult<()> {
+    fn complete(&self, entry: &Entry, result: Result<Page, BoxError>) {
         let outcome = match &result {
             Ok(page) => page.to_string(),
             Err(error) => format!("error: {:.LONGEST_ERROR$}", error.to_string()),
         };
-        if !self.job.complete(entry, &outcome)? {
-            note(format_args!("{}: somebody else has completed it", entry.url));
-            return Ok(());
+        match self.job.complete(entry, &outcome) {
+            Ok(true) => {
+                self.completed.set(self.completed.get() + 1);
+                self.failed.set(self.failed.get() + usize::from(result.is_err()));
+                say(format_args!("{}: {outcome}", entry.url));
+            }
+            Ok(false) => note(format_args!("{}: somebody else has completed it", entry.url)),
+            Err(error) => {
+                note(format_args!("{}: not recorded: {error}", entry.url));
+                self.failure.set(Some(error));
+            }
         }
-        self.completed.set(self.completed.get() + 1);
-        self.failed.set(self.failed.get() + usize::from(result.is_err()));
-        say(format_args!("{}: {outcome}", entry.url));
-        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Arguments, note};
 /// The consumer group.
 const GROUP: &str = "crawlers";
 
-/// The consumer with which an entry is pending while it waits for its next attempt.
+/// The consumer with which is pending what one that has ended had.
 pub(crate) const NOBODY: &str = "nobody";
 
 /// Connections to Redis of one process.
@@ -133,13 +133,6 @@ impl Job {
         Ok(claimed.into_iter().map(entry).collect())
     }
 
-    /// Leaves an entry for a later attempt of whoever it is.
-    pub(crate) fn put_back(&self, id: &str) -> RedisResult<()> {
-        self.run(PUT_BACK, |script| {
-            script.arg(&self.me).arg(NOBODY).arg(id);
-        })
-    }
-
     /// Records what came of a URL and ends the work on it. Returns whether this result is the one that
     /// counts.
     pub(crate) fn complete(&self, entry: &Entry, outcome: &str) -> RedisResult<bool> {
@@ -157,7 +150,7 @@ impl Job {
         Ok(left == 0)
     }
 
-    /// Takes this process out of the group. What may still be pending with it can be claimed at once.
+    /// Takes this process out of the group. What is still pending with it can be claimed at once.
     pub(crate) fn leave(&self) -> RedisResult<()> {
         self.run(LEAVE, |script| {
             script.arg(&self.me).arg(NOBODY).arg(self.lease_in_ms());
@@ -299,14 +292,6 @@ end
 return claimed
 ";
 
-/// ARGV: consumer, the one that stands for nobody, id.
-const PUT_BACK: &str = r"
-local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[4], ARGV[4], 1)[1]
-if pending and pending[2] == ARGV[2] then
-    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, ARGV[4], 'JUSTID')
-end
-";
-
 /// ARGV: id, URL, record, how many records to keep. Returns the record that there is now.
 ///
 /// XACK gives 1 to the first who comes, whoever has claimed the entry meanwhile, and 0 to all others.
@@ -324,7 +309,8 @@ return redis.call('HGET', KEYS[2], ARGV[3])
 
 /// ARGV: consumer, the one that stands for nobody, milliseconds.
 ///
-/// Redis may have handed out entries in an answer that was lost. Deleting the consumer would lose them.
+/// Some wait for their next attempt, and Redis may have handed out others in an answer that was lost. With
+/// the consumer all of them would be deleted.
 const LEAVE: &str = r"
 for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1000000, ARGV[2])) do
     redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, pending[1], 'IDLE', ARGV[4], 'JUSTID')
