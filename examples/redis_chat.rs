@@ -128,7 +128,7 @@ fn serve_participant(chat: &Rc<Chat>, client: &TcpStream, address: SocketAddr) -
     let dropped = Rc::new(Cell::new(false));
     evy::spawn_n({
         let dropped = Rc::clone(&dropped);
-        move || write_lines(&writer, &to_write, &dropped)
+        move || write_lines(&writer, address, &to_write, &dropped)
     });
     let result = Participant::new(chat, address, Member { lines, dropped }).talk(client);
     // A writer that waits for one who does not read ends, too.
@@ -137,13 +137,26 @@ fn serve_participant(chat: &Rc<Chat>, client: &TcpStream, address: SocketAddr) -
 }
 
 /// Writes lines until there will be no more, or the participant does not take them.
-fn write_lines(mut client: &TcpStream, lines: &Receiver<Line>, dropped: &Cell<bool>) {
-    let written = lines.iter().try_for_each(|line| client.write_all(&line));
-    if written.is_ok() && dropped.get() {
-        let _ = client.write_all(b"* you do not read fast enough, and are dropped\n");
+fn write_lines(
+    mut client: &TcpStream,
+    address: SocketAddr,
+    lines: &Receiver<Line>,
+    dropped: &Cell<bool>,
+) {
+    match lines.iter().try_for_each(|line| client.write_all(&line)) {
+        Ok(()) if dropped.get() => {
+            let _ = client.write_all(b"* you do not read fast enough, and are dropped\n");
+        }
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => note_dropped(address),
+        // It has left, which is no news.
+        _ => {}
     }
     // The one that reads from it ends, too.
     let _ = client.shutdown(Shutdown::Both);
+}
+
+fn note_dropped(address: SocketAddr) {
+    note(format_args!("{address}: dropped, it does not read"));
 }
 
 /// Where lines for a participant go.
@@ -301,7 +314,7 @@ impl Chat {
             }
             match member.lines.try_send(Rc::clone(line)) {
                 Err(TrySendError::Full(_)) => {
-                    note(format_args!("{address}: dropped, it does not read"));
+                    note_dropped(address);
                     member.dropped.set(true);
                     false
                 }
@@ -374,7 +387,7 @@ impl Chat {
         let mut subscribed = HashSet::new();
         loop {
             if self.changed.take() {
-                within(ANSWER_LIMIT, || self.subscribe_anew(&mut pubsub, &mut subscribed))?;
+                self.subscribe_anew(&mut pubsub, &mut subscribed)?;
             }
             match pubsub.get_message() {
                 Ok(message) => self.hand_out(&message),
@@ -394,12 +407,12 @@ impl Chat {
     ) -> RedisResult<()> {
         let wanted: HashSet<_> = self.rooms.borrow().keys().cloned().collect();
         for room in subscribed.difference(&wanted) {
-            pubsub.unsubscribe(self.channel(room))?;
+            within(ANSWER_LIMIT, || pubsub.unsubscribe(self.channel(room)))?;
         }
         subscribed.retain(|room| wanted.contains(room));
         for room in wanted {
             if subscribed.insert(room.clone()) {
-                pubsub.subscribe(self.channel(&room))?;
+                within(ANSWER_LIMIT, || pubsub.subscribe(self.channel(&room)))?;
             }
             self.open(&room);
         }

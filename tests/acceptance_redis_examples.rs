@@ -114,6 +114,15 @@ impl<'a> Job<'a> {
         pending.into_iter().map(|(id, owner, _, _)| (id, owner)).collect()
     }
 
+    /// The names that are in the group.
+    fn consumers(&mut self) -> Vec<String> {
+        let consumers: Vec<HashMap<String, String>> = cmd("XINFO")
+            .arg(&["CONSUMERS", "{test}:urls", "crawlers"])
+            .query(&mut self.connection)
+            .expect("it answers");
+        consumers.into_iter().map(|mut consumer| consumer.remove("name").expect("a name")).collect()
+    }
+
     /// The URLs that are pending with this crawler.
     fn pending_with(&mut self, crawler: &Crawler) -> Vec<String> {
         let prefix = format!("{}-", crawler.process.id());
@@ -303,11 +312,7 @@ fn one_that_is_asked_to_end_finishes_what_it_has_and_leaves_the_rest_to_others()
         assert!((10..=30).contains(&did), "{did}");
         assert_eq!(job.pending(), Vec::new());
         // It has not left its name behind either.
-        let consumers: Vec<HashMap<String, String>> = cmd("XINFO")
-            .arg(&["CONSUMERS", "{test}:urls", "crawlers"])
-            .query(&mut job.connection)
-            .unwrap();
-        assert!(consumers.is_empty(), "{consumers:?}");
+        assert_eq!(job.consumers(), Vec::<String>::new());
     }
     assert!(job.left() > 0);
     // The rest is there for others at once.
@@ -586,6 +591,27 @@ fn only_the_newest_records_are_kept_and_the_stream_is_empty_in_the_end() {
     assert_eq!((job.records().len(), job.finished().len(), job.left()), (50, 50, 0));
     // Whose record is gone may be crawled again, and nobody else.
     assert_eq!(job.add(&urls), "250 URLs added, 50 known already, 0 left out\n");
+}
+
+#[test]
+#[ignore = "acceptance: needs redis-server"]
+fn the_names_of_dead_ones_go_after_a_while() {
+    let (redis, site) = (RedisServer::start(), Site::of_pages());
+    let mut job = Job::new(&redis);
+    let urls = [site.url("/huge/1")];
+    job.add(&urls);
+    // One that has died when it had nothing.
+    cmd("XGROUP")
+        .arg(&["CREATECONSUMER", "{test}:urls", "crawlers", "dead"])
+        .exec(&mut job.connection)
+        .unwrap();
+    let crawler = Crawler::start(&redis, &["--claim-after", "0.2", "--concurrency", "2"]);
+    eventually("the dead one's name is gone", || {
+        (!job.consumers().contains(&"dead".to_owned())).then_some(())
+    });
+    assert_eq!(job.consumers().len(), 1);
+    crawler.finish().assert_well();
+    job.assert_all_completed_once(&urls);
 }
 
 #[test]
