@@ -28,7 +28,7 @@
 //!                XREADGROUP                           COMPLETE
 //!   in the stream ──────────► pending with a crawler ──────────► deleted, with a record
 //!                               │              ▲
-//!      it died, or its fetch    ▼              │ CLAIM
+//!      it died, or its fetch    ▼              │ XCLAIM
 //!      failed: nobody renews ► idle for --claim-after
 //! ```
 //!

@@ -11,7 +11,7 @@ use evy::patched::ureq::{self, Agent};
 use evy::sync::{Receiver, Sender, bounded};
 use evy::{GreenPool, GreenThread};
 
-use super::job::{Entry, Job, NOBODY};
+use super::job::{Entry, Job, NOBODY, Round};
 use super::{Arguments, BoxError, note, say};
 
 /// How long to wait for entries in one call. A signal is noticed after so long.
@@ -78,27 +78,27 @@ impl Crawl {
     /// Takes entries and starts their fetches, as many as there is room for, until nothing is left with
     /// anybody, or until what is under way has ended after a [`stop`](Self::stop).
     pub(crate) fn run(self: &Rc<Self>) -> RedisResult<()> {
-        let mut rounds = Rounds::new(self.job.lease());
+        let mut next_round = Instant::now();
         loop {
             if let Some(error) = self.failure.take() {
                 return Err(error);
             }
-            if rounds.is_due() {
-                self.renew()?;
-                if rounds.may_claim() && !self.stopping.get() {
-                    self.claim()?;
-                }
-                rounds.has_ended();
+            if Instant::now() >= next_round {
+                self.round()?;
+                // Several times before others would claim what is under way here.
+                next_round = Instant::now() + self.job.lease() / 4;
             }
+            let left = next_round.saturating_duration_since(Instant::now());
             let stopping = self.stopping.get();
             if stopping && self.is_idle() {
                 break;
             }
             if stopping || self.room() == 0 {
-                self.wait_for_an_end(rounds.left());
+                // It may be over, or the end of one that came earlier: we look again.
+                let _ = self.ended.1.recv_timeout(left);
                 continue;
             }
-            let entries = self.job.take(self.room(), rounds.left().min(BLOCK))?;
+            let entries = self.job.take(self.room(), left.min(BLOCK))?;
             // What others have under way may still come to us.
             if entries.is_empty() && self.is_idle() && self.job.is_done()? {
                 break;
@@ -131,15 +131,13 @@ impl Crawl {
         self.under_way.borrow().is_empty()
     }
 
-    fn wait_for_an_end(&self, limit: Duration) {
-        // It may be over, or the end of one that came earlier: the caller looks again.
-        let _ = self.ended.1.recv_timeout(limit);
-    }
-
-    /// Keeps others from claiming what is under way here.
-    fn renew(&self) -> RedisResult<()> {
+    /// Keeps others from claiming what is under way here, and takes over what has been left behind, as far
+    /// as there is room.
+    fn round(self: &Rc<Self>) -> RedisResult<()> {
         let ids: Vec<_> = self.under_way.borrow().keys().cloned().collect();
-        for id in self.job.renew(&ids)? {
+        let room = if self.stopping.get() { 0 } else { self.room() };
+        let Round { lost, claimed } = self.job.round(&ids, room)?;
+        for id in lost {
             // It may have come to its end meanwhile.
             let fetch = self.under_way.borrow_mut().get_mut(&id).and_then(Option::take);
             if let Some(Fetch { url, thread }) = fetch {
@@ -147,16 +145,7 @@ impl Crawl {
                 thread.kill();
             }
         }
-        Ok(())
-    }
-
-    /// Takes over what has been left behind, as far as there is room.
-    fn claim(self: &Rc<Self>) -> RedisResult<()> {
-        let room = self.room();
-        if room == 0 {
-            return Ok(());
-        }
-        for (entry, owner) in self.job.claim(room)? {
+        for (entry, owner) in claimed {
             if owner != self.job.me() && owner != NOBODY {
                 note(format_args!("{}: claimed from {owner}", entry.url));
             }
@@ -259,50 +248,5 @@ struct Page {
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {} bytes, {} ms", self.status, self.bytes, self.time.as_millis())
-    }
-}
-
-/// When to renew and to claim: four times in the time after which others would claim.
-///
-/// Who has not got through for half of that time does not claim for all of it: Redis was away, the time
-/// went on, and what the living have under way looks as if it were left behind. They renew it first.
-struct Rounds {
-    lease: Duration,
-    next: Instant,
-    last_end: Instant,
-    claims_from: Instant,
-}
-
-impl Rounds {
-    fn new(lease: Duration) -> Self {
-        let now = Instant::now();
-        Self { lease, next: now, last_end: now, claims_from: now }
-    }
-
-    fn is_due(&self) -> bool {
-        Instant::now() >= self.next
-    }
-
-    /// Asked behind the renewal, which may have been what Redis was away for.
-    fn may_claim(&self) -> bool {
-        let now = Instant::now();
-        now >= self.claims_from && !self.was_away(now)
-    }
-
-    fn has_ended(&mut self) {
-        let now = Instant::now();
-        if self.was_away(now) {
-            self.claims_from = now + self.lease;
-        }
-        self.last_end = now;
-        self.next = now + self.lease / 4;
-    }
-
-    fn was_away(&self, now: Instant) -> bool {
-        now - self.last_end > self.lease / 2
-    }
-
-    fn left(&self) -> Duration {
-        self.next.saturating_duration_since(Instant::now())
     }
 }

@@ -36,6 +36,14 @@ pub(crate) struct Entry {
     pub(crate) attempt: usize,
 }
 
+/// What a round has given.
+pub(crate) struct Round {
+    /// The ids of those that are no longer ours.
+    pub(crate) lost: Vec<String>,
+    /// Entries that are ours now, each with who had it.
+    pub(crate) claimed: Vec<(Entry, String)>,
+}
+
 /// The job, as it lies in Redis.
 pub(crate) struct Job {
     pool: Pool,
@@ -49,6 +57,8 @@ pub(crate) struct Job {
     lease: Duration,
     keep: usize,
     patience: Duration,
+    /// When the last round was, and before when nothing is to be claimed, by the clock of Redis.
+    rounds: Cell<(i64, i64)>,
     /// Since when Redis has been away.
     away: Cell<Option<Instant>>,
 }
@@ -74,6 +84,7 @@ impl Job {
             lease: arguments.claim_after,
             keep: arguments.keep.get(),
             patience: arguments.patience,
+            rounds: Cell::new((0, 0)),
             away: Cell::new(None),
         };
         let created: RedisResult<()> =
@@ -114,23 +125,18 @@ impl Job {
             .collect())
     }
 
-    /// Makes these entries as if they had just been taken. Returns those that are no longer ours.
-    pub(crate) fn renew(&self, ids: &[String]) -> RedisResult<Vec<String>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.run(RENEW, |script| {
-            script.arg(&self.me).arg(ids);
-        })
-    }
-
-    /// Entries that nobody has renewed for so long, at most so many, each with who had it.
-    pub(crate) fn claim(&self, count: usize) -> RedisResult<Vec<(Entry, String)>> {
-        let claimed: Vec<(String, String, usize, String)> = self.run(CLAIM, |script| {
-            script.arg(&self.me).arg(self.lease_in_ms()).arg(count);
-        })?;
+    /// Makes these entries, which are ours, as if they had just been taken; and claims at most so many that
+    /// nobody has renewed for so long.
+    pub(crate) fn round(&self, ids: &[String], room: usize) -> RedisResult<Round> {
+        let (last, claim_from) = self.rounds.get();
+        let (last, claim_from, lost, claimed): (i64, i64, _, Vec<(_, _, _, _)>) =
+            self.run(ROUND, |script| {
+                script.arg(&self.me).arg(self.lease_in_ms()).arg(room);
+                script.arg(last).arg(claim_from).arg(ids);
+            })?;
+        self.rounds.set((last, claim_from));
         let entry = |(id, url, attempt, owner)| (Entry { id, url, attempt }, owner);
-        Ok(claimed.into_iter().map(entry).collect())
+        Ok(Round { lost, claimed: claimed.into_iter().map(entry).collect() })
     }
 
     /// Records what came of a URL and ends the work on it. Returns whether this result is the one that
@@ -253,30 +259,41 @@ end
 return added
 ";
 
-/// ARGV: consumer, ids. Returns those ids that are not pending with this consumer.
-const RENEW: &str = r"
+/// ARGV: consumer, lease, how many to claim, when the last round was, before when not to claim, ids. Returns
+/// the new two times; the ids that are not pending with this consumer; id, URL, attempt and former consumer
+/// of what it has claimed, which XAUTOCLAIM would not say. All times are in milliseconds.
+///
+/// Where half a lease lies between two rounds, nothing is claimed for a whole one: Redis was away or stood
+/// still, its clock went on, and what the living have under way looks as if it were left behind. They renew
+/// it first. That clock decides, so that a call which was on its way then does not claim either.
+///
+/// Consumers that have had nothing for long are deleted: they are dead, or come again by themselves.
+const ROUND: &str = r"
+local me, lease, room = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local last, claim_from = tonumber(ARGV[5]), tonumber(ARGV[6])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if last > 0 and now - last > lease / 2 then
+    claim_from = now + lease
+end
+
 local lost = {}
-for i = 3, #ARGV do
+for i = 7, #ARGV do
     local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)[1]
-    if pending and pending[2] == ARGV[2] then
-        redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'JUSTID')
+    if pending and pending[2] == me then
+        redis.call('XCLAIM', KEYS[1], ARGV[1], me, 0, ARGV[i], 'JUSTID')
     else
         table.insert(lost, ARGV[i])
     end
 end
-return lost
-";
 
-/// ARGV: consumer, milliseconds, how many. Returns id, URL, attempt and former consumer of each.
-///
-/// XAUTOCLAIM would not say the last two. Consumers that have had nothing for long are deleted: they are
-/// dead, or come again by themselves.
-const CLAIM: &str = r"
 local claimed = {}
-local left = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], '-', '+', ARGV[4])
-for _, pending in ipairs(left) do
+if now < claim_from or room == 0 then
+    return {now, claim_from, lost, claimed}
+end
+for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', lease, '-', '+', room)) do
     local id, owner, deliveries = pending[1], pending[2], pending[4]
-    local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], id)[1]
+    local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], me, lease, id)[1]
     if entry then
         table.insert(claimed, {id, entry[2][2], deliveries + 1, owner})
     else
@@ -285,11 +302,11 @@ for _, pending in ipairs(left) do
 end
 for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
     local name, pending, idle = consumer[2], consumer[4], consumer[6]
-    if pending == 0 and idle > 10 * ARGV[3] then
+    if pending == 0 and idle > 10 * lease then
         redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], name)
     end
 end
-return claimed
+return {now, claim_from, lost, claimed}
 ";
 
 /// ARGV: id, URL, record, how many records to keep. Returns the record that there is now.
