@@ -580,6 +580,28 @@ fn of_two_that_have_fetched_a_url_one_completes_it() {
 
 #[test]
 #[ignore = "acceptance: needs redis-server"]
+fn one_whose_url_was_claimed_meanwhile_breaks_its_fetch_off() {
+    let (redis, site) = (RedisServer::start(), Site::of_pages());
+    let mut job = Job::new(&redis);
+    let urls = [site.url("/huge/1")];
+    job.add(&urls);
+    let sleeper = Crawler::start(&redis, &["--claim-after", "0.5"]);
+    eventually("it fetches", || (site.count(&urls[0]) == 1).then_some(()));
+    sleeper.process.signal(libc::SIGSTOP);
+    let other = Crawler::start(&redis, &["--claim-after", "0.5"]);
+    eventually("the other one fetches, too", || (site.count(&urls[0]) == 2).then_some(()));
+    sleeper.process.signal(libc::SIGCONT);
+    let (sleeper, other) = (sleeper.finish(), other.finish());
+    sleeper.assert_well();
+    other.assert_well();
+    assert!(sleeper.has_said("somebody else has claimed it"), "{:?}", sleeper.errors);
+    // It would have been the first to have the page.
+    assert_eq!((sleeper.completed().len(), other.completed().len()), (0, 1));
+    job.assert_all_completed_once(&urls);
+}
+
+#[test]
+#[ignore = "acceptance: needs redis-server"]
 fn only_the_newest_records_are_kept_and_the_stream_is_empty_in_the_end() {
     let (redis, site) = (RedisServer::start(), Site::of_pages());
     let mut job = Job::new(&redis);
