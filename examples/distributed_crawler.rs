@@ -13,11 +13,11 @@
 //!
 //! # What is promised
 //!
-//! Each URL is *fetched at least once and completed exactly once*. It is more than once that a page is
-//! asked for when its crawler was killed or cut off from Redis in the middle; but of all who have fetched
-//! it only the first one's result is taken, in one step with the end of the work on it (`COMPLETE`, a script).
-//! This holds as far as Redis keeps what it has answered: with `appendonly yes` and `appendfsync always`
-//! also across its own crash.
+//! Each URL is *fetched at least once and completed exactly once*. A page is asked for more than once when
+//! a crawler was killed, or cut off from Redis, in the middle of it; but of all who have fetched it only the
+//! first one's result counts: it is recorded in one step with the end of the work on that URL (`COMPLETE`,
+//! a script), and a second completion is refused. This holds as far as Redis keeps what it has answered:
+//! with `appendonly yes` and `appendfsync always` also when Redis itself is killed.
 //!
 //! # How
 //!
@@ -32,17 +32,18 @@
 //!      failed: nobody renews ► idle for --claim-after
 //! ```
 //!
-//! A crawler renews what it has under way, however long that takes, so that nobody else claims it. A fetch
-//! that failed it does not renew: that is tried again later, by whoever comes first. A URL is given up after
-//! `--attempts`, also if it is the crawlers that die of it; each hand-out counts as one.
-//! `distributed_crawler/crawl.rs` does all that, `distributed_crawler/job.rs` has Redis' part of it.
+//! A crawler renews what it has under way, however long that takes, so that nobody else claims it. What has
+//! failed it does not renew: that is tried again later, by whoever comes first. A URL is given up, and
+//! recorded with its error, after `--attempts`, also if it is the crawlers that die of it; whenever it is
+//! handed out counts as one. `distributed_crawler/crawl.rs` does all that, `distributed_crawler/job.rs` has
+//! what Redis does for it.
 //!
 //! What there is in Redis, for a job named `crawl`:
 //!
-//! * `{crawl}:urls`, the stream, with one group, `crawlers`. It has only what is not completed.
-//! * `{crawl}:records`, a hash: URL → what came of it, or nothing as long as it is not completed. A URL
-//!   that is in there is not added again. URLs and records are short, and only the newest `--keep` stay.
-//! * `{crawl}:finished`, a list of the URLs in the order in which they were completed, for that.
+//! * `{crawl}:urls`: the stream, with one group, `crawlers`. It has only what is not completed.
+//! * `{crawl}:records`: a hash of URLs and what came of each, which is empty until it is completed. A URL
+//!   that is in there is not added again. Records are short, and only the newest `--keep` stay.
+//! * `{crawl}:finished`: a list of the URLs in the order in which they were completed, for that.
 //!
 //! Needs Redis 6.2 or later. When it is away, the crawlers say so and wait for it, for `--patience`.
 

@@ -160,7 +160,6 @@ fn note_dropped(address: SocketAddr) {
 }
 
 /// Where lines for a participant go.
-#[derive(Clone)]
 struct Member {
     lines: Sender<Line>,
     /// Whether there will be no more because too many lay unread.
@@ -176,9 +175,10 @@ struct Participant<'a> {
 
 impl<'a> Participant<'a> {
     fn new(chat: &'a Chat, address: SocketAddr, member: Member) -> Self {
+        let participant = Self { chat, address, room: RefCell::new("lobby".to_owned()) };
         chat.enter("lobby", address, member);
         chat.wake_follower();
-        Self { chat, address, room: RefCell::new("lobby".to_owned()) }
+        participant
     }
 
     /// Reads lines until the participant leaves.
@@ -234,7 +234,6 @@ impl<'a> Participant<'a> {
 impl Drop for Participant<'_> {
     fn drop(&mut self) {
         self.chat.leave(&self.room.borrow(), self.address);
-        self.chat.changed.set(true);
     }
 }
 

@@ -259,9 +259,9 @@ end
 return added
 ";
 
-/// ARGV: consumer, lease, how many to claim, when the last round was, before when not to claim, ids. Returns
-/// the new two times; the ids that are not pending with this consumer; id, URL, attempt and former consumer
-/// of what it has claimed, which XAUTOCLAIM would not say. All times are in milliseconds.
+/// ARGV: consumer, lease, how many to claim, when the last round was, before when not to claim, ids.
+/// Returns the new two times; the ids that are not pending with this consumer; id, URL, attempt and former
+/// consumer of what it has claimed, which XAUTOCLAIM would not say. All times are in milliseconds.
 ///
 /// Where half a lease lies between two rounds, nothing is claimed for a whole one: Redis was away or stood
 /// still, its clock went on, and what the living have under way looks as if it were left behind. They renew
