@@ -313,6 +313,24 @@ fn messages_that_come_before_an_answer_are_kept() {
 }
 
 #[test]
+fn every_channel_of_several_is_confirmed_before_the_next_call() {
+    let url = greeted(|_, peer| {
+        let second = "*3\r\n$9\r\nsubscribe\r\n$4\r\nmore\r\n:2\r\n";
+        let words = peer.answer(&format!("{SUBSCRIBED}{MESSAGE}{second}"))?;
+        assert_eq!(words, ["SUBSCRIBE", "news", "more"]);
+        peer.answer("*2\r\n$4\r\npong\r\n$2\r\nhi\r\n")?;
+        unsubscribe(peer)?;
+        peer.wait_for_end()
+    });
+    let mut connection = connect(&url);
+    let mut pubsub = connection.as_pubsub();
+    pubsub.subscribe(&["news", "more"]).unwrap();
+    // redis takes the second confirmation for the answer.
+    assert_eq!(pubsub.ping_message::<(String, String)>("hi").unwrap().1, "hi");
+    assert_eq!(pubsub.get_message().unwrap().get_payload::<String>().unwrap(), "hello");
+}
+
+#[test]
 fn a_message_that_does_not_come_in_time_comes_later() {
     let (go, gone) = mpsc::channel();
     let gone = std::sync::Mutex::new(gone);

@@ -53,7 +53,7 @@ impl<'a> PubSub<'a> {
     ///
     /// Until the server has confirmed it, of several the first.
     pub fn subscribe<T: ToRedisArgs>(&mut self, channel: T) -> RedisResult<()> {
-        self.request(cmd("SUBSCRIBE").arg(channel)).map(drop)
+        self.settle(cmd("SUBSCRIBE").arg(channel))
     }
 
     /// Subscribes to the channels that match a pattern, or several.
@@ -66,7 +66,7 @@ impl<'a> PubSub<'a> {
     ///
     /// As [`subscribe`](Self::subscribe).
     pub fn psubscribe<T: ToRedisArgs>(&mut self, pchannel: T) -> RedisResult<()> {
-        self.request(cmd("PSUBSCRIBE").arg(pchannel)).map(drop)
+        self.settle(cmd("PSUBSCRIBE").arg(pchannel))
     }
 
     /// Ends the subscription to a channel, or to several.
@@ -79,7 +79,7 @@ impl<'a> PubSub<'a> {
     ///
     /// As [`subscribe`](Self::subscribe).
     pub fn unsubscribe<T: ToRedisArgs>(&mut self, channel: T) -> RedisResult<()> {
-        self.request(cmd("UNSUBSCRIBE").arg(channel)).map(drop)
+        self.settle(cmd("UNSUBSCRIBE").arg(channel))
     }
 
     /// Ends the subscription to a pattern, or to several.
@@ -92,7 +92,7 @@ impl<'a> PubSub<'a> {
     ///
     /// As [`subscribe`](Self::subscribe).
     pub fn punsubscribe<T: ToRedisArgs>(&mut self, pchannel: T) -> RedisResult<()> {
-        self.request(cmd("PUNSUBSCRIBE").arg(pchannel)).map(drop)
+        self.settle(cmd("PUNSUBSCRIBE").arg(pchannel))
     }
 
     /// Asks the server to send something back. Messages that come before its answer are kept.
@@ -105,7 +105,7 @@ impl<'a> PubSub<'a> {
     ///
     /// Until the answer is there.
     pub fn ping_message<T: FromRedisValue>(&mut self, message: impl ToRedisArgs) -> RedisResult<T> {
-        Ok(from_redis_value(self.request(cmd("PING").arg(message))?)?)
+        Ok(from_redis_value(self.request(cmd("PING").arg(message), 1)?)?)
     }
 
     /// Asks the server whether it is there. Messages that come before its answer are kept.
@@ -118,7 +118,7 @@ impl<'a> PubSub<'a> {
     ///
     /// Until the answer is there.
     pub fn ping<T: FromRedisValue>(&mut self) -> RedisResult<T> {
-        Ok(from_redis_value(self.request(&cmd("PING"))?)?)
+        Ok(from_redis_value(self.request(&cmd("PING"), 1)?)?)
     }
 
     /// Waits for the next message.
@@ -183,16 +183,26 @@ impl<'a> PubSub<'a> {
         }
     }
 
-    /// Sends a command and waits for its answer, of several confirmations the first.
-    fn request(&mut self, command: &Cmd) -> RedisResult<Value> {
+    /// Sends a command that the server confirms for each channel by itself, and waits for all of that.
+    fn settle(&mut self, command: &Cmd) -> RedisResult<()> {
+        let channels = command.args_iter().count() - 1;
+        self.request(command, channels.max(1)).map(drop)
+    }
+
+    /// Sends a command and waits for as many answers, of which it returns the last.
+    fn request(&mut self, command: &Cmd, answers: usize) -> RedisResult<Value> {
         let Self { connection, waiting } = self;
         let was_subscribed = connection.is_subscribed();
         connection.set_subscribed(true);
+        let mut missing = answers;
         let answer = connection.converse(&command.get_packed_command(), |value| {
-            let message = Msg::from_value(&value);
-            let is_answer = message.is_none();
-            waiting.extend(message);
-            Ok(is_answer.then_some(value))
+            if let Some(message) = Msg::from_value(&value) {
+                waiting.push_back(message);
+                return Ok(None);
+            }
+            missing -= 1;
+            let is_last = missing == 0 || matches!(value, Value::ServerError(_));
+            Ok(is_last.then_some(value))
         })?;
         match answer {
             Value::ServerError(error) => {
