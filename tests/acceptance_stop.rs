@@ -18,11 +18,11 @@ use programs::PATIENCE;
 
 const CLIENTS: usize = 10_000;
 
-/// How long a handler works at an answer.
-const WORK: Duration = Duration::from_secs(3);
+/// How long a handler works when all requests are there: then the signal comes.
+const WORK: Duration = Duration::from_secs(1);
 
 /// How long wrk goes on: all are connected, the signal comes, all are answered.
-const TIME: &str = "12s";
+const TIME: &str = "15s";
 
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -88,6 +88,9 @@ fn serve_until_told(counts: &Counts, address: &Sender<SocketAddr>) -> End {
     let handled = counts.clone();
     let handler = move |_: Request| {
         handled.begun.fetch_add(1, Relaxed);
+        while handled.begun.load(Relaxed) < CLIENTS {
+            evy::sleep(Duration::from_millis(10));
+        }
         evy::sleep(WORK);
         handled.ended.fetch_add(1, Relaxed);
         "done\n"
