@@ -1,5 +1,8 @@
 //! What is measured: figures of programs that do the same work, round by round.
 
+use std::cell::OnceCell;
+use std::rc::Rc;
+
 /// Failures after which a contender is left alone: each may take seconds of patience.
 const FAILURES_MAX: usize = 2;
 
@@ -24,12 +27,17 @@ impl Workload {
     }
 }
 
+/// What a program says about itself when it runs.
+pub(crate) type Note = Rc<OnceCell<String>>;
+
 type Run = Box<dyn Fn() -> Result<Vec<f64>, String>>;
 
 /// One program.
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
-    run: Run,
+    /// `None` where the peer has nothing that does this work.
+    run: Option<Run>,
+    pub(crate) note: Note,
     /// Its figures, round by round; `None` where it failed.
     pub(crate) rounds: Vec<Option<Vec<f64>>>,
     /// Why it failed the last time.
@@ -41,7 +49,24 @@ impl Contender {
         name: &'static str,
         run: impl Fn() -> Result<Vec<f64>, String> + 'static,
     ) -> Self {
-        Self { name, run: Box::new(run), rounds: Vec::new(), error: None }
+        let note = Note::default();
+        Self { name, run: Some(Box::new(run)), note, rounds: Vec::new(), error: None }
+    }
+
+    /// A peer that does not do this work, and why: a row of dashes.
+    pub(crate) fn absent(name: &'static str, why: &str) -> Self {
+        let note = Note::from(OnceCell::from(why.to_owned()));
+        Self { name, run: None, note, rounds: Vec::new(), error: None }
+    }
+
+    /// The same with what will have been said in `note`.
+    pub(crate) fn with_note(mut self, note: Note) -> Self {
+        self.note = note;
+        self
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        self.run.is_none()
     }
 
     pub(crate) fn has_figures(&self) -> bool {
@@ -54,14 +79,40 @@ impl Contender {
     }
 
     fn play(&mut self) {
-        if self.failures() >= FAILURES_MAX {
-            self.rounds.push(None);
-            return;
-        }
-        let figures = (self.run)().inspect_err(|error| {
+        let run = match &self.run {
+            Some(run) if self.failures() < FAILURES_MAX => run,
+            _ => {
+                self.rounds.push(None);
+                return;
+            }
+        };
+        let figures = run().inspect_err(|error| {
             eprintln!("{}: {error}", self.name);
             self.error = Some(error.clone());
         });
         self.rounds.push(figures.ok());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_contender_that_fails_twice_is_left_alone() {
+        let runs = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&runs);
+        let fails = Contender::new("fails", move || {
+            counted.set(counted.get() + 1);
+            Err("it does not run".to_owned())
+        });
+        let contenders = vec![Contender::new("runs", || Ok(vec![1.0])), fails];
+        let mut workload = Workload { title: String::new(), figures: &["ns"], contenders };
+        workload.run(5);
+        assert_eq!(runs.get(), FAILURES_MAX);
+        assert_eq!(workload.contenders[1].failures(), 5);
+        assert!(workload.contenders[0].has_figures() && !workload.contenders[1].has_figures());
+        assert_eq!(workload.contenders[1].error.as_deref(), Some("it does not run"));
     }
 }

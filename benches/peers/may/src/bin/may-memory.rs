@@ -1,0 +1,30 @@
+//! Parks so many coroutines in the wait for one flag, with one worker: `may-memory COUNT`. The stacks have
+//! may's own size, 32 KiB.
+
+use std::sync::Arc;
+
+use may::coroutine::yield_now;
+use may::go;
+use may::sync::SyncFlag;
+use peers_common::{Parking, numbers};
+
+fn main() {
+    let [count] = numbers();
+    may::config().set_workers(1);
+    let all = go!(move || {
+        let flag = Arc::new(SyncFlag::new());
+        let parking = Parking::begin();
+        for _ in 0..count as usize {
+            let flag = Arc::clone(&flag);
+            go!(move || {
+                parking.park();
+                flag.wait();
+            });
+        }
+        while !parking.is_full(count as usize) {
+            yield_now();
+        }
+        parking.end()
+    });
+    all.join().expect("it does not panic");
+}

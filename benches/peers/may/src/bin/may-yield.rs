@@ -1,0 +1,24 @@
+//! So many coroutines that do nothing but yield, with one worker: `may-yield LIVE SECONDS`, prints the
+//! nanoseconds of one yield.
+
+use may::coroutine::yield_now;
+use may::go;
+use peers_common::{Laps, numbers};
+
+fn main() {
+    let [live, seconds] = numbers();
+    may::config().set_workers(1);
+    let laps = Laps::new(live as usize, seconds);
+    let all = go!(move || {
+        for _ in 0..live as usize {
+            go!(move || {
+                loop {
+                    laps.lap();
+                    yield_now();
+                }
+            });
+        }
+        may::coroutine::park();
+    });
+    all.join().expect("it does not panic");
+}
