@@ -30,9 +30,8 @@ pub(crate) fn workloads(seconds: f64) -> impl Iterator<Item = Workload> {
 }
 
 fn workload(cores: usize, seconds: f64) -> Workload {
-    let contender = |name, server: Program| {
-        Contender::new(name, move || measure(&server, cores, seconds))
-    };
+    let contender =
+        |name, server: Program| Contender::new(name, move || measure(&server, cores, seconds));
     let server = |peer| Program::new(peer, "cores").with([cores]);
     Workload {
         title: title(cores),

@@ -7,11 +7,7 @@ use crate::workload::{Contender, Workload};
 
 /// How many are parked.
 pub(crate) fn counts(quick: bool) -> &'static [usize] {
-    if quick {
-        &[1, 1_000, 10_000]
-    } else {
-        &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000]
-    }
+    if quick { &[1, 1_000, 10_000] } else { &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000] }
 }
 
 pub(crate) fn title(count: usize) -> String {

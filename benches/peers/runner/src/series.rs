@@ -53,10 +53,8 @@ mod tests {
     fn a_ratio_is_of_the_same_round_and_leaves_out_those_that_failed() {
         let (over, under) = ([Some(6.0), None, Some(8.0), Some(9.0)], [2.0, 3.0, 2.0, 0.0]);
         let under = under.map(Some);
-        let ratio = Series::ratio(
-            over.iter().map(Option::as_ref),
-            under.iter().map(Option::as_ref),
-        );
+        let ratio =
+            Series::ratio(over.iter().map(Option::as_ref), under.iter().map(Option::as_ref));
         assert_eq!(ratio.0, [3.0, 4.0]);
     }
 }
