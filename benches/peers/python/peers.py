@@ -17,7 +17,7 @@ def laps(live, seconds):
     a function that is called.
     """
     step = max(1_000, live)
-    for _ in range(2 * step):
+    for _ in range(step):
         yield
     done, start = 0, time.perf_counter_ns()
     while True:

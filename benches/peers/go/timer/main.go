@@ -17,7 +17,7 @@ const timeout = 600 * time.Second
 func main() {
 	runtime.GOMAXPROCS(1)
 	live, oldest, seconds := laps.Number(1), laps.Number(2), laps.Seconds(3)
-	laps := laps.New(live, seconds)
+	laps := laps.New(1, seconds)
 	timers := make([]*time.Timer, live)
 	for number := range timers {
 		timers[number] = set()

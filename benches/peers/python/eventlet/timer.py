@@ -19,7 +19,7 @@ TURN = 100
 
 def main():
     live, oldest, seconds = numbers()
-    all_laps = laps(int(live), seconds)
+    all_laps = laps(1, seconds)
     timers = deque(eventlet.Timeout(TIMEOUT) for _ in range(int(live)))
     for lap, _ in enumerate(all_laps):
         if oldest:

@@ -16,7 +16,7 @@ TIMEOUT = 600
 
 def main():
     live, oldest, seconds = numbers()
-    all_laps = laps(int(live), seconds)
+    all_laps = laps(1, seconds)
     timers = deque(gevent.Timeout.start_new(TIMEOUT) for _ in range(int(live)))
     if not oldest:
         for _ in all_laps:

@@ -1,6 +1,6 @@
 //! The programs that `.ci/bench-peers` has built, each run on cores of its own.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -12,7 +12,7 @@ pub(crate) const SERVER_CORE: &str = "0";
 pub(crate) const LOAD_CORE: &str = "1";
 
 /// Seconds after which a program that runs to its end is taken to hang.
-const PATIENCE: &str = "120";
+const PATIENCE: &str = "60";
 
 /// `target/release/PEER-WORKLOAD`, with the arguments that it always gets.
 #[derive(Clone)]
@@ -113,7 +113,7 @@ impl Server {
 
     pub(crate) fn start_on(cores: &str, program: &Program) -> Result<Self, String> {
         let mut process = Running::start(cores, program)?;
-        let line = process.line().map_err(|_| "it ended before it listened".to_owned())?;
+        let line = process.line().map_err(|end| format!("it ended before it listened: {end}"))?;
         let (port, note) = line.split_once(' ').unwrap_or((&line, ""));
         Ok(Self { process, port: port.to_owned(), note: note.to_owned() })
     }
@@ -133,8 +133,9 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(cores: &str, program: &Program) -> Result<Self, String> {
+        let complaints = File::create(complaints()).map_err(|error| error.to_string())?;
         let mut command = program.on(cores)?;
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(complaints);
         let mut process = command.spawn().map_err(|error| error.to_string())?;
         let stdin = process.stdin.take().expect("the pipe was asked for");
         let stdout = process.stdout.take().expect("the pipe was asked for");
@@ -147,7 +148,8 @@ impl Running {
         self.stdout.read_line(&mut line).map_err(|error| error.to_string())?;
         if line.is_empty() {
             let status = self.process.wait().map_err(|error| error.to_string())?;
-            return Err(format!("it ended: {status}"));
+            let stderr = fs::read(complaints()).unwrap_or_default();
+            return Err(last_words(&stderr, &status.to_string()));
         }
         Ok(line.trim_end().to_owned())
     }
@@ -168,7 +170,13 @@ impl Drop for Running {
         // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        let _ = fs::remove_file(complaints());
     }
+}
+
+/// Where the standard error of a program goes that is talked to: there is one at a time.
+fn complaints() -> PathBuf {
+    built().join(format!("stderr-{}.log", std::process::id()))
 }
 
 /// Where everything is built.

@@ -12,17 +12,19 @@ use crate::workload::{Contender, Workload};
 pub(crate) fn markdown(workload: &Workload) -> String {
     let bases: Vec<_> =
         [Some(&workload.contenders[0]), raw(workload)].into_iter().flatten().collect();
+    // How long some had to wait is compared with evy alone.
+    let bases_of = |figure: &str| bases.iter().take(if is_quantile(figure) { 1 } else { 2 });
     let mut header = vec![workload.title.clone()];
     for figure in workload.figures {
         header.push((*figure).to_owned());
-        header.extend(bases.iter().map(|base| format!("/ {}", base.name)));
+        header.extend(bases_of(figure).map(|base| format!("/ {}", short(base.name))));
     }
     let mut lines = vec![row(&header), format!("|---{}|", "|---:".repeat(header.len() - 1))];
     for contender in &workload.contenders {
         let mut cells = vec![label(contender)];
-        for index in 0..workload.figures.len() {
+        for (index, name) in workload.figures.iter().enumerate() {
             cells.push(with_quartiles(&series(contender, index), figure));
-            let ratios = bases.iter().map(|base| to_base(contender, base, index));
+            let ratios = bases_of(name).map(|base| to_base(contender, base, index));
             cells.extend(ratios.map(|ratio| with_quartiles(&ratio, fraction)));
         }
         lines.push(row(&cells));
@@ -83,13 +85,27 @@ fn label(contender: &Contender) -> String {
     if let Some(note) = contender.note.get().filter(|note| !note.is_empty()) {
         label += &format!(" ({note})");
     }
+    let rounds = contender.rounds.len();
+    if contender.is_cut_short() && contender.failures() > 0 {
+        label += &format!(" (slow: {} of {rounds} rounds)", rounds - contender.failures());
+    }
     let Some(error) = &contender.error else { return label };
     let error = error.replace('|', "\\|").replace('\n', "; ");
     if !contender.has_figures() {
         return format!("{label} ({error})");
     }
-    let (failures, rounds) = (contender.failures(), contender.rounds.len());
+    let failures = contender.failures();
     format!("{label} (failed in {failures} of {rounds} rounds: {error})")
+}
+
+/// `raw` of `raw, edge-triggered epoll`.
+fn short(name: &str) -> &str {
+    name.split([',', ' ']).next().unwrap_or(name)
+}
+
+/// Whether a figure is a time within which some of all answers came.
+pub(crate) fn is_quantile(figure: &str) -> bool {
+    figure.starts_with("p50") || figure.starts_with("p99")
 }
 
 pub(crate) fn row(cells: &[String]) -> String {
@@ -171,7 +187,7 @@ mod tests {
     fn a_table_has_the_ratio_to_evy_and_to_raw_and_says_what_failed() {
         let table = markdown(&workload());
         let lines: Vec<&str> = table.lines().collect();
-        assert_eq!(lines[0], "| a title | ns | / evy | / raw, by hand |");
+        assert_eq!(lines[0], "| a title | ns | / evy | / raw |");
         assert!(lines[2].starts_with("| evy | **2.0** (2.0–2.0) | **1.00** "));
         assert!(lines[2].ends_with("**2.00** (2.00–2.00) |"));
         assert_eq!(lines[4], "| smol (a \\| b; c) | – | – | – |");

@@ -1,7 +1,7 @@
 //! All workloads in one table: what evy takes, and of each peer its figure and its ratio to evy's.
 
 use crate::peer::{PEERS, Peer};
-use crate::report::{figure, fraction, raw, row, series, to_base, with_quartiles};
+use crate::report::{figure, fraction, is_quantile, raw, row, series, to_base, with_quartiles};
 use crate::workload::{Contender, Workload};
 
 /// The table. Where a peer takes part in several ways, its first one counts.
@@ -13,6 +13,7 @@ pub(crate) fn markdown(workloads: &[Workload]) -> String {
     for workload in workloads {
         for (index, name) in workload.figures.iter().enumerate() {
             if is_quantile(name) {
+                // It stays in the workload's own table.
                 continue;
             }
             let mut cells = vec![format!("{}: {name}", workload.title)];
@@ -24,11 +25,6 @@ pub(crate) fn markdown(workloads: &[Workload]) -> String {
     let legend = "evy: the median (lower quartile–upper quartile). A peer: its median, and × its ratio to \
                   evy in the same round. A dash: the peer has nothing of the kind. Empty: not measured.";
     format!("{}\n\n{legend}\n", lines.join("\n"))
-}
-
-/// Those stay in the workload's own table.
-fn is_quantile(figure: &str) -> bool {
-    figure.starts_with("p50") || figure.starts_with("p99")
 }
 
 fn cell(workload: &Workload, peer: usize, index: usize) -> String {

@@ -2,9 +2,17 @@
 
 use std::cell::OnceCell;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 /// Failures after which a contender is left alone: each may take seconds of patience.
 const FAILURES_MAX: usize = 2;
+
+/// A round that takes so long is slow: there are peers that take a minute for a hundred thousand of what
+/// others do in a tenth of a second.
+const SLOW: Duration = Duration::from_secs(4);
+
+/// Rounds of a contender that is slow. One that is slow and fails is not tried again.
+const SLOW_ROUNDS_MAX: usize = 2;
 
 /// Programs that do the same work.
 pub(crate) struct Workload {
@@ -42,6 +50,7 @@ pub(crate) struct Contender {
     pub(crate) rounds: Vec<Option<Vec<f64>>>,
     /// Why it failed the last time.
     pub(crate) error: Option<String>,
+    slow_rounds: usize,
 }
 
 impl Contender {
@@ -50,13 +59,20 @@ impl Contender {
         run: impl Fn() -> Result<Vec<f64>, String> + 'static,
     ) -> Self {
         let note = Note::default();
-        Self { name, run: Some(Box::new(run)), note, rounds: Vec::new(), error: None }
+        Self {
+            name,
+            run: Some(Box::new(run)),
+            note,
+            rounds: Vec::new(),
+            error: None,
+            slow_rounds: 0,
+        }
     }
 
     /// A peer that does not do this work, and why: a row of dashes.
     pub(crate) fn absent(name: &'static str, why: &str) -> Self {
         let note = Note::from(OnceCell::from(why.to_owned()));
-        Self { name, run: None, note, rounds: Vec::new(), error: None }
+        Self { name, run: None, note, rounds: Vec::new(), error: None, slow_rounds: 0 }
     }
 
     /// The same with what will have been said in `note`.
@@ -78,18 +94,32 @@ impl Contender {
         self.rounds.iter().filter(|round| round.is_none()).count()
     }
 
+    /// Whether it has been left out of rounds because it is slow.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        self.slow_rounds >= SLOW_ROUNDS_MAX && self.error.is_none()
+    }
+
+    fn is_tried(&self) -> bool {
+        let failures = if self.error.is_some() { self.failures() } else { 0 };
+        failures + self.slow_rounds < FAILURES_MAX.min(SLOW_ROUNDS_MAX)
+    }
+
     fn play(&mut self) {
         let run = match &self.run {
-            Some(run) if self.failures() < FAILURES_MAX => run,
+            Some(run) if self.is_tried() => run,
             _ => {
                 self.rounds.push(None);
                 return;
             }
         };
+        let start = Instant::now();
         let figures = run().inspect_err(|error| {
             eprintln!("{}: {error}", self.name);
             self.error = Some(error.clone());
         });
+        if start.elapsed() >= SLOW {
+            self.slow_rounds += 1;
+        }
         self.rounds.push(figures.ok());
     }
 }

@@ -7,9 +7,8 @@ use peers_common::{Laps, numbers};
 
 fn main() {
     let [pairs, seconds] = numbers();
-    may::config().set_workers(1);
     let laps = Laps::new(pairs as usize, seconds);
-    let all = go!(move || {
+    peers_may::run(1, move || {
         for _ in 0..pairs as usize {
             let (there, from_here) = channel::<u64>();
             let (back, answers) = channel();
@@ -28,5 +27,4 @@ fn main() {
         }
         may::coroutine::park();
     });
-    all.join().expect("it does not panic");
 }

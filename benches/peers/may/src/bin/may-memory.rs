@@ -10,8 +10,7 @@ use peers_common::{Parking, numbers};
 
 fn main() {
     let [count] = numbers();
-    may::config().set_workers(1);
-    let all = go!(move || {
+    peers_may::run(1, move || {
         let flag = Arc::new(SyncFlag::new());
         let parking = Parking::begin();
         for _ in 0..count as usize {
@@ -26,5 +25,4 @@ fn main() {
         }
         parking.end()
     });
-    all.join().expect("it does not panic");
 }

@@ -7,9 +7,8 @@ use peers_common::{Laps, numbers};
 fn main() {
     let [live, seconds] = numbers();
     let live = live as usize;
-    may::config().set_workers(1);
     let laps = Laps::new(live, seconds);
-    let all = go!(move || {
+    peers_may::run(1, move || {
         let mut coroutines = Vec::with_capacity(live);
         loop {
             coroutines.extend((0..live).map(|number| go!(move || number)));
@@ -19,5 +18,4 @@ fn main() {
             laps.laps(live as u64);
         }
     });
-    all.join().expect("it does not panic")
 }

@@ -7,9 +7,8 @@ use peers_common::{Laps, numbers};
 
 fn main() {
     let [live, seconds] = numbers();
-    may::config().set_workers(1);
     let laps = Laps::new(live as usize, seconds);
-    let all = go!(move || {
+    peers_may::run(1, move || {
         for _ in 0..live as usize {
             go!(move || {
                 loop {
@@ -20,5 +19,4 @@ fn main() {
         }
         may::coroutine::park();
     });
-    all.join().expect("it does not panic");
 }

@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 
 fn main() {
     let [live, oldest, seconds] = numbers();
-    let laps = Laps::new(live as usize, seconds);
+    let laps = Laps::new(1, seconds);
     peers_smol::run(|_executor| async move {
         let mut timers: VecDeque<Timer> = (0..live as usize).map(|_| set()).collect();
         if oldest == 0.0 {
