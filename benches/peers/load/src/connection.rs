@@ -1,10 +1,11 @@
 //! One connection, and what is said on it.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 /// What a usual client sends, if it is brief.
 const HELLO_REQUEST: &[u8] =
@@ -21,6 +22,9 @@ const HELLO_SIZE_MAX: usize = 4 * 1024;
 
 /// Bytes at the beginning of a message to be echoed that tell it from every other.
 const NUMBER_SIZE: usize = size_of::<u64>();
+
+/// Connections that come from one address of this machine.
+const CONNECTIONS_OF_ADDRESS: usize = 4_000;
 
 /// What all connections ask.
 pub(crate) enum Request {
@@ -60,8 +64,17 @@ enum Answer {
 }
 
 impl Connection {
-    pub(crate) fn open(port: u16, request: &Request) -> io::Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    /// The `index`th one to 127.0.0.1. Every few thousand come from another address: the kernel tries the
+    /// ports of one address in turn, and takes milliseconds for a connection when most are in use.
+    pub(crate) fn open(port: u16, index: usize, request: &Request) -> io::Result<Self> {
+        let host = u8::try_from(1 + index / CONNECTIONS_OF_ADDRESS).map_err(io::Error::other)?;
+        let socket =
+            socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        if host > 1 {
+            bind(&socket, &SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, host), 0))?;
+        }
+        connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+        let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         // A reset leaves no port in TIME_WAIT for the next round.

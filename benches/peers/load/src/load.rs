@@ -59,7 +59,7 @@ impl Load {
         while self.connections.len() < wanted {
             for _ in 0..OPENED_AT_ONCE.min(wanted - self.connections.len()) {
                 let index = self.connections.len();
-                let mut connection = Connection::open(self.port, &self.request)?;
+                let mut connection = Connection::open(self.port, index, &self.request)?;
                 let key = epoll::EventData::new_u64(index as u64);
                 epoll::add(&self.epoll, connection.stream(), key, edges)?;
                 connection.ask(&mut self.request, Instant::now())?;

@@ -86,7 +86,7 @@ fn label(contender: &Contender) -> String {
         label += &format!(" ({note})");
     }
     let rounds = contender.rounds.len();
-    if contender.is_cut_short() && contender.failures() > 0 {
+    if contender.is_cut_short() && contender.error.is_none() {
         label += &format!(" (slow: {} of {rounds} rounds)", rounds - contender.failures());
     }
     let Some(error) = &contender.error else { return label };

@@ -7,12 +7,9 @@ use std::time::{Duration, Instant};
 /// Failures after which a contender is left alone: each may take seconds of patience.
 const FAILURES_MAX: usize = 2;
 
-/// A round that takes so long is slow: there are peers that take a minute for a hundred thousand of what
-/// others do in a tenth of a second.
-const SLOW: Duration = Duration::from_secs(4);
-
-/// Rounds of a contender that is slow. One that is slow and fails is not tried again.
-const SLOW_ROUNDS_MAX: usize = 2;
+/// What a contender may take for one workload in all its rounds; whoever has taken more is not run again.
+/// There are peers that take a minute for a million of what others do in a second.
+const TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Programs that do the same work.
 pub(crate) struct Workload {
@@ -50,7 +47,8 @@ pub(crate) struct Contender {
     pub(crate) rounds: Vec<Option<Vec<f64>>>,
     /// Why it failed the last time.
     pub(crate) error: Option<String>,
-    slow_rounds: usize,
+    /// What its rounds took.
+    spent: Duration,
 }
 
 impl Contender {
@@ -65,14 +63,14 @@ impl Contender {
             note,
             rounds: Vec::new(),
             error: None,
-            slow_rounds: 0,
+            spent: Duration::ZERO,
         }
     }
 
     /// A peer that does not do this work, and why: a row of dashes.
     pub(crate) fn absent(name: &'static str, why: &str) -> Self {
         let note = Note::from(OnceCell::from(why.to_owned()));
-        Self { name, run: None, note, rounds: Vec::new(), error: None, slow_rounds: 0 }
+        Self { name, run: None, note, rounds: Vec::new(), error: None, spent: Duration::ZERO }
     }
 
     /// The same with what will have been said in `note`.
@@ -94,14 +92,14 @@ impl Contender {
         self.rounds.iter().filter(|round| round.is_none()).count()
     }
 
-    /// Whether it has been left out of rounds because it is slow.
+    /// Whether it has been left out of the last rounds because it takes too long.
     pub(crate) fn is_cut_short(&self) -> bool {
-        self.slow_rounds >= SLOW_ROUNDS_MAX && self.error.is_none()
+        self.spent >= TIME_MAX && self.rounds.last().is_some_and(Option::is_none)
     }
 
     fn is_tried(&self) -> bool {
         let failures = if self.error.is_some() { self.failures() } else { 0 };
-        failures + self.slow_rounds < FAILURES_MAX.min(SLOW_ROUNDS_MAX)
+        failures < FAILURES_MAX && self.spent < TIME_MAX
     }
 
     fn play(&mut self) {
@@ -117,9 +115,7 @@ impl Contender {
             eprintln!("{}: {error}", self.name);
             self.error = Some(error.clone());
         });
-        if start.elapsed() >= SLOW {
-            self.slow_rounds += 1;
-        }
+        self.spent += start.elapsed();
         self.rounds.push(figures.ok());
     }
 }
@@ -128,6 +124,17 @@ impl Contender {
 mod tests {
     use super::*;
     use std::cell::Cell;
+
+    #[test]
+    fn a_contender_that_takes_too_long_is_not_run_again_and_says_so() {
+        let mut contender = Contender::new("slow", || Ok(vec![1.0]));
+        contender.play();
+        contender.spent = TIME_MAX;
+        assert!(!contender.is_cut_short(), "it has been run in every round");
+        contender.play();
+        assert!(contender.is_cut_short());
+        assert_eq!((contender.rounds.len(), contender.failures()), (2, 1));
+    }
 
     #[test]
     fn a_contender_that_fails_twice_is_left_alone() {

@@ -10,7 +10,7 @@ fn main() {
     let event = Rc::new(Event::<()>::new());
     // So that the hub stands.
     evy::yield_now();
-    let parking = Parking::begin();
+    let parking = Parking::begin(count as usize);
     for _ in 0..count as usize {
         let event = Rc::clone(&event);
         evy::spawn_n(move || {
@@ -18,7 +18,7 @@ fn main() {
             event.wait();
         });
     }
-    while !parking.is_full(count as usize) {
+    while !parking.is_full() {
         evy::yield_now();
     }
     parking.end()

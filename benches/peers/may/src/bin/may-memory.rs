@@ -12,7 +12,7 @@ fn main() {
     let [count] = numbers();
     peers_may::run(1, move || {
         let flag = Arc::new(SyncFlag::new());
-        let parking = Parking::begin();
+        let parking = Parking::begin(count as usize);
         for _ in 0..count as usize {
             let flag = Arc::clone(&flag);
             go!(move || {
@@ -20,7 +20,7 @@ fn main() {
                 flag.wait();
             });
         }
-        while !parking.is_full(count as usize) {
+        while !parking.is_full() {
             yield_now();
         }
         parking.end()

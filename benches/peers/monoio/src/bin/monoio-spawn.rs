@@ -7,7 +7,7 @@ fn main() {
     let [live, seconds] = numbers();
     let live = live as usize;
     let laps = Laps::new(live, seconds);
-    peers_monoio::run(async {
+    peers_monoio::run(async move {
         let mut tasks = Vec::with_capacity(live);
         loop {
             tasks.extend((0..live).map(|number| monoio::spawn(async move { number })));

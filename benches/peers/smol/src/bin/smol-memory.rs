@@ -9,7 +9,7 @@ fn main() {
     let [count] = numbers();
     peers_smol::run(|executor| async move {
         let (_sender, messages) = bounded::<()>(1);
-        let parking = Parking::begin();
+        let parking = Parking::begin(count as usize);
         for _ in 0..count as usize {
             let messages = messages.clone();
             let wait = async move {
@@ -18,7 +18,7 @@ fn main() {
             };
             executor.spawn(wait).detach();
         }
-        while !parking.is_full(count as usize) {
+        while !parking.is_full() {
             yield_now().await;
         }
         parking.end()

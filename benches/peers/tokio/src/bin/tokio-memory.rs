@@ -12,7 +12,7 @@ fn main() {
     let [workers, count] = numbers();
     run(workers, Drivers::None, async move {
         let event = Arc::new(Notify::new());
-        let parking = Parking::begin();
+        let parking = Parking::begin(count as usize);
         for _ in 0..count as usize {
             let event = Arc::clone(&event);
             tokio::spawn(async move {
@@ -20,7 +20,7 @@ fn main() {
                 event.notified().await;
             });
         }
-        while !parking.is_full(count as usize) {
+        while !parking.is_full() {
             yield_now().await;
         }
         parking.end()
