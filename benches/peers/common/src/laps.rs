@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 /// Counts the laps of all, whoever does them, so that a scheduler that is not fair is not timed wrongly.
 ///
-/// The first laps warm up and see to it that everybody has begun. When the time is over, the lap that is
-/// done then prints the nanoseconds for one and ends the process, with all that is still running.
+/// The first laps warm up. When the time is over, the lap that is
+/// done then prints the nanoseconds for one and ends the process, with all that is still running. Where not
+/// everybody has begun by then, nothing is printed: somebody has had the OS thread for himself.
 pub struct Laps {
+    live: u64,
+    begun: AtomicU64,
     /// Written by one OS thread at a time: all peers run on one here. So it costs no locked instruction.
     done: AtomicU64,
     /// At how many the clock is to be looked at.
@@ -27,12 +30,19 @@ impl Laps {
     pub fn new(live: usize, seconds: f64) -> &'static Self {
         let step = 4_000.max(live as u64);
         Box::leak(Box::new(Self {
+            live: live as u64,
+            begun: AtomicU64::new(0),
             done: AtomicU64::new(0),
             look_at: AtomicU64::new(2 * step),
             step,
             time: Duration::from_secs_f64(seconds),
             start: OnceLock::new(),
         }))
+    }
+
+    /// So many take part from now on.
+    pub fn begin(&self, count: usize) {
+        self.begun.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// One is done.
@@ -57,6 +67,11 @@ impl Laps {
         let &(start, first) = self.start.get_or_init(|| (now, done));
         let elapsed = now - start;
         if elapsed >= self.time && done > first {
+            let begun = self.begun.load(Ordering::Relaxed);
+            if begun != self.live {
+                eprintln!("only {begun} of {} have had a turn", self.live);
+                process::exit(1);
+            }
             println!("{}", elapsed.as_nanos() as f64 / (done - first) as f64);
             process::exit(0);
         }

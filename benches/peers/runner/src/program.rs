@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
 
 /// Where servers run, and what needs no client.
 pub(crate) const SERVER_CORE: &str = "0";
@@ -11,8 +14,8 @@ pub(crate) const SERVER_CORE: &str = "0";
 /// Where the load runs.
 pub(crate) const LOAD_CORE: &str = "1";
 
-/// Seconds after which a program that runs to its end is taken to hang.
-const PATIENCE: &str = "60";
+/// After which a program that does not answer, or does not come to its end, is taken to hang.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `target/release/PEER-WORKLOAD`, with the arguments that it always gets.
 #[derive(Clone)]
@@ -44,7 +47,9 @@ impl Program {
     pub(crate) fn figures(&self, core: &str, args: &[String]) -> Result<Vec<f64>, String> {
         let command = self.on(core)?;
         let mut timed = Command::new("timeout");
-        timed.args(["--signal", "KILL", PATIENCE]).arg(command.get_program());
+        timed
+            .args(["--signal", "KILL", &PATIENCE.as_secs().to_string()])
+            .arg(command.get_program());
         timed.args(command.get_args()).args(args).envs(self.variable).stdin(Stdio::null());
         let output = timed.output().map_err(|error| error.to_string())?;
         if !output.status.success() {
@@ -145,7 +150,9 @@ impl Running {
     /// The next line that it prints.
     pub(crate) fn line(&mut self) -> Result<String, String> {
         let mut line = String::new();
+        let guard = HangGuard::new(self.pid());
         self.stdout.read_line(&mut line).map_err(|error| error.to_string())?;
+        drop(guard);
         if line.is_empty() {
             let status = self.process.wait().map_err(|error| error.to_string())?;
             let stderr = fs::read(complaints()).unwrap_or_default();
@@ -171,6 +178,25 @@ impl Drop for Running {
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_file(complaints());
+    }
+}
+
+/// Ends a process unless it is dropped in time. The process must not be reaped before.
+struct HangGuard {
+    /// Its end is what the guarding OS thread waits for.
+    _in_time: Sender<()>,
+}
+
+impl HangGuard {
+    fn new(pid: u32) -> Self {
+        let (in_time, hears) = channel();
+        thread::spawn(move || {
+            if hears.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                // If it cannot be started, the runner hangs as well, and somebody will look.
+                let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+            }
+        });
+        Self { _in_time: in_time }
     }
 }
 

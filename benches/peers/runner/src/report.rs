@@ -162,9 +162,12 @@ pub(crate) fn figure(number: f64) -> String {
     text
 }
 
-/// A ratio, with three digits at least where it is large.
+/// A ratio, without decimals where it is large.
 pub(crate) fn fraction(number: f64) -> String {
-    if number.abs() < 100.0 { format!("{number:.2}") } else { figure(number.round()) }
+    if number.abs() < 100.0 {
+        return format!("{number:.2}");
+    }
+    figure(number.round()).trim_end_matches(".0").to_owned()
 }
 
 #[cfg(test)]
@@ -210,6 +213,6 @@ mod tests {
         assert_eq!(figure(1_000.4), "1,000");
         assert_eq!(figure(1_234_567.8), "1,234,568");
         assert_eq!(figure(-1_234.0), "-1,234");
-        assert_eq!((fraction(1.234), fraction(1_234.5)), ("1.23".to_owned(), "1,235".to_owned()));
+        assert_eq!([1.234, 167.2, 1_234.5].map(fraction), ["1.23", "167", "1,235"]);
     }
 }

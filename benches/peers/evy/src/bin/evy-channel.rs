@@ -18,6 +18,7 @@ fn main() {
             }
         });
         evy::spawn_n(move || {
+            laps.begin(1);
             for lap in 0.. {
                 there.send(lap).expect("the other end waits");
                 assert_eq!(answers.recv(), Ok(lap));

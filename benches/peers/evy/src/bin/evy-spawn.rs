@@ -7,6 +7,7 @@ fn main() {
     let [live, seconds] = numbers();
     let live = live as usize;
     let laps = Laps::new(live, seconds);
+    laps.begin(live);
     let mut threads = Vec::with_capacity(live);
     loop {
         threads.extend((0..live).map(|number| evy::spawn(move || number)));

@@ -20,6 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 fn main() {
     let [live, oldest, seconds] = numbers();
     let laps = Laps::new(1, seconds);
+    laps.begin(1);
     let mut alarms: VecDeque<Alarm> = (0..live as usize).map(|_| set()).collect();
     if oldest == 0.0 {
         loop {

@@ -10,6 +10,7 @@ fn main() {
     let laps = Laps::new(live as usize, seconds);
     for _ in 0..live as usize {
         evy::spawn_n(move || {
+            laps.begin(1);
             loop {
                 laps.lap();
                 evy::yield_now();

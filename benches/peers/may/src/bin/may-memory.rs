@@ -2,8 +2,9 @@
 //! may's own size, 32 KiB.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use may::coroutine::yield_now;
+use may::coroutine::sleep;
 use may::go;
 use may::sync::SyncFlag;
 use peers_common::{Parking, numbers};
@@ -21,7 +22,8 @@ fn main() {
             });
         }
         while !parking.is_full() {
-            yield_now();
+            // One that yields again and again keeps what it has spawned waiting for ever.
+            sleep(Duration::from_millis(1));
         }
         parking.end()
     });

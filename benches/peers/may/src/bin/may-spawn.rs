@@ -8,6 +8,7 @@ fn main() {
     let [live, seconds] = numbers();
     let live = live as usize;
     let laps = Laps::new(live, seconds);
+    laps.begin(live);
     peers_may::run(1, move || {
         let mut coroutines = Vec::with_capacity(live);
         loop {

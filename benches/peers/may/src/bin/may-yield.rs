@@ -11,6 +11,7 @@ fn main() {
     peers_may::run(1, move || {
         for _ in 0..live as usize {
             go!(move || {
+                laps.begin(1);
                 loop {
                     laps.lap();
                     yield_now();

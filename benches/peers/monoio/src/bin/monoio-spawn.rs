@@ -7,6 +7,7 @@ fn main() {
     let [live, seconds] = numbers();
     let live = live as usize;
     let laps = Laps::new(live, seconds);
+    laps.begin(live);
     peers_monoio::run(async move {
         let mut tasks = Vec::with_capacity(live);
         loop {

@@ -21,6 +21,7 @@ fn main() {
                 }
             };
             let ping = async move {
+                laps.begin(1);
                 for lap in 0.. {
                     there.send(lap).await.expect("the other end waits");
                     assert_eq!(answers.recv().await, Ok(lap));

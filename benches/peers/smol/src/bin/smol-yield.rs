@@ -12,6 +12,7 @@ fn main() {
     peers_smol::run(|executor| async move {
         for _ in 0..live as usize {
             let yields = async move {
+                laps.begin(1);
                 loop {
                     laps.lap();
                     yield_now().await;

@@ -22,6 +22,7 @@ fn main() {
                 }
             });
             tokio::spawn(async move {
+                laps.begin(1);
                 for lap in 0.. {
                     there.send(lap).await.expect("the other end waits");
                     assert_eq!(answers.recv().await, Some(lap));

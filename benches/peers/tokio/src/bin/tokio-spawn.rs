@@ -8,6 +8,7 @@ fn main() {
     let [workers, live, seconds] = numbers();
     let live = live as usize;
     let laps = Laps::new(live, seconds);
+    laps.begin(live);
     run(workers, Drivers::None, async move {
         let mut tasks = Vec::with_capacity(live);
         loop {

@@ -13,6 +13,7 @@ fn main() {
     run(workers, Drivers::None, async move {
         for _ in 0..live as usize {
             tokio::spawn(async move {
+                laps.begin(1);
                 loop {
                     laps.lap();
                     yield_now().await;
