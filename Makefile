@@ -44,7 +44,7 @@ doc: ## rustdoc, warnings are errors
 bench: ## ratios against a baseline of the same run
 	$(CARGO) bench --workspace --features $(FEATURES) --bench '*'
 
-bench-peers: ## evy beside tokio, may and Go, by turns (ARGS="http --rounds 5"; Go comes from PyPI)
+bench-peers: ## evy beside epoll, tokio, may, smol, monoio, Go, gevent, eventlet (ARGS="http --rounds 9")
 	.ci/bench-peers $(ARGS)
 
 run: ## the bundled echo server (ADDR=127.0.0.1:6000)

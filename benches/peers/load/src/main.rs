@@ -111,10 +111,10 @@ impl Task {
         let mut load = Load::new(self.port, self.request)?;
         // What the server makes for its first connection is none of the others'.
         load.connect(1)?;
-        thread::sleep(SETTLE);
+        settle();
         let before = Memory::of(self.server)?;
         load.connect(self.connections)?;
-        thread::sleep(SETTLE);
+        settle();
         let after = Memory::of(self.server)?;
         let each = |from: f64, to: f64| (to - from) / self.connections as f64;
         let page_tables = each(before.page_tables, after.page_tables);
@@ -123,6 +123,11 @@ impl Task {
         println!("{resident} {share} {page_tables}");
         Ok(())
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "there are no green threads in this process")]
+fn settle() {
+    thread::sleep(SETTLE);
 }
 
 fn argument<T: std::str::FromStr>(text: Option<String>) -> io::Result<T> {

@@ -9,7 +9,7 @@ const FAILURES_MAX: usize = 2;
 
 /// What a contender may take for one workload in all its rounds; whoever has taken more is not run again.
 /// There are peers that take a minute for a million of what others do in a second.
-const TIME_MAX: Duration = Duration::from_secs(20);
+const TIME_MAX: Duration = Duration::from_secs(15);
 
 /// Programs that do the same work.
 pub(crate) struct Workload {
