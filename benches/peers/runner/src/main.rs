@@ -91,7 +91,7 @@ impl Plan {
     fn from_args(args: impl Iterator<Item = String>) -> Result<Self, String> {
         let args: Vec<String> = args.collect();
         let quick = args.iter().any(|arg| arg == "--quick");
-        let (rounds, seconds) = if quick { (1, 0.1) } else { (5, 0.4) };
+        let (rounds, seconds) = if quick { (1, 0.1) } else { (5, 0.3) };
         let out = program::built().join("bench-peers");
         let mut plan = Self { names: Vec::new(), rounds, seconds, quick, json: false, out };
         let mut args = args.into_iter();
