@@ -49,7 +49,7 @@ bench-check: ## has an operation become dearer, in instructions? (needs valgrind
 	@command -v valgrind >/dev/null || { echo "bench-check: valgrind is not installed"; exit 1; }
 	CARGO_INCREMENTAL=0 $(CARGO) bench --workspace --features $(FEATURES) --bench counts -- $(ARGS)
 
-bench-peers: ## evy beside tokio, may and Go, by turns (ARGS="http --rounds 5"; Go comes from PyPI)
+bench-peers: ## evy beside epoll, tokio, may, smol, monoio, Go, gevent, eventlet (ARGS="http --rounds 9")
 	.ci/bench-peers $(ARGS)
 
 run: ## the bundled echo server (ADDR=127.0.0.1:6000)

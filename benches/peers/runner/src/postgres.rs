@@ -61,7 +61,7 @@ fn contenders(
     vec![
         contender("evy::patched::postgres", evy.clone()),
         // A hub that spins before it sleeps trades CPU for time.
-        contender("the same with EVY_SPIN=0", evy.with("EVY_SPIN", "0")),
+        contender("the same with EVY_SPIN=0", evy.with_variable("EVY_SPIN", "0")),
         contender("tokio-postgres, tokio current_thread", Program::new("tokio", "postgres")),
     ]
 }

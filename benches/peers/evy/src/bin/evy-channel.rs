@@ -1,32 +1,30 @@
-//! Round trips of two green threads over two channels: `evy-channel CAPACITY LAPS`, prints nanoseconds.
+//! Round trips of pairs of green threads over two channels each: `evy-channel CAPACITY PAIRS SECONDS`, prints
+//! the nanoseconds of one.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use evy::sync::bounded;
+use peers_common::{Laps, numbers};
 
 fn main() {
-    let mut arguments =
-        std::env::args().skip(1).map(|argument| argument.parse().expect("a number"));
-    let capacity = arguments.next().expect("the capacity");
-    let laps = arguments.next().expect("the laps");
-    let (there, from_here) = bounded::<usize>(capacity);
-    let (back, answers) = bounded(capacity);
-    evy::spawn_n(move || {
-        for message in from_here {
-            back.send(message).expect("the other end waits");
-        }
-    });
-    let pinger = evy::spawn(move || {
-        let ping = |laps| {
-            for lap in 0..laps {
+    let [capacity, pairs, seconds] = numbers();
+    let laps = Laps::new(pairs as usize, seconds);
+    for _ in 0..pairs as usize {
+        let (there, from_here) = bounded::<u64>(capacity as usize);
+        let (back, answers) = bounded(capacity as usize);
+        evy::spawn_n(move || {
+            for message in from_here {
+                back.send(message).expect("the other end waits");
+            }
+        });
+        evy::spawn_n(move || {
+            laps.begin(1);
+            for lap in 0.. {
                 there.send(lap).expect("the other end waits");
                 assert_eq!(answers.recv(), Ok(lap));
+                laps.lap();
             }
-        };
-        ping(laps / 10);
-        let start = Instant::now();
-        ping(laps);
-        start.elapsed().as_nanos()
-    });
-    println!("{}", pinger.wait().expect("it does not panic"));
+        });
+    }
+    evy::sleep(Duration::MAX);
 }
