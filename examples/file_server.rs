@@ -17,7 +17,7 @@
 //! one ends it at once.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
@@ -87,7 +87,7 @@ fn answer(root: &Arc<Path>, request: &Request) -> Response {
     // All that it takes to find something is one trip to another OS thread.
     match evy::unblock(move || find(&root, &path)) {
         Ok(Found::File(file)) => file.answer(request),
-        Ok(Found::Folder(entries)) => Html(page(request.uri().path(), &entries)).into_response(),
+        Ok(Found::Folder(page)) => Html(page).into_response(),
         Ok(Found::Elsewhere(link)) => {
             ([(header::LOCATION, text(link))], StatusCode::MOVED_PERMANENTLY).into_response()
         }
@@ -98,17 +98,25 @@ fn answer(root: &Arc<Path>, request: &Request) -> Response {
 /// What to say where there is nothing to serve.
 fn refusal(path: &str, error: &io::Error) -> StatusCode {
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => {
-            StatusCode::NOT_FOUND
-        }
+        _ if is_missing(error) => StatusCode::NOT_FOUND,
+        ErrorKind::NotADirectory | ErrorKind::InvalidFilename => StatusCode::NOT_FOUND,
         ErrorKind::PermissionDenied => StatusCode::FORBIDDEN,
-        _ if error.raw_os_error() == Some(libc::ELOOP) => StatusCode::NOT_FOUND,
         _ if evy::is_shortage(error) => StatusCode::SERVICE_UNAVAILABLE,
         _ => {
-            eprintln!("{path}: {error}");
+            note(format_args!("{path}: {error}"));
             StatusCode::INTERNAL_SERVER_ERROR
         }
     }
+}
+
+/// Links that lead to each other lead to nothing.
+fn is_missing(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ELOOP)
+}
+
+/// Standard error may be closed; that is no reason to break an answer off.
+fn note(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn text(value: impl AsRef<str>) -> HeaderValue {
@@ -120,7 +128,8 @@ fn text(value: impl AsRef<str>) -> HeaderValue {
 /// What a path leads to.
 enum Found {
     File(Served),
-    Folder(Vec<Entry>),
+    /// Its page.
+    Folder(String),
     /// The same with a slash at its end, without which the links of its page would lead nowhere.
     Elsewhere(String),
 }
@@ -139,9 +148,7 @@ fn find(root: &Path, path: &str) -> io::Result<Found> {
     match (std::fs::metadata(&place)?.is_dir(), path.ends_with('/')) {
         (true, true) => match Served::open(root, &place.join("index.html")) {
             Ok(index) => Ok(Found::File(index)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Ok(Found::Folder(list(root, &place)?))
-            }
+            Err(error) if is_missing(&error) => Ok(Found::Folder(page(path, &list(root, &place)?))),
             Err(error) => Err(error),
         },
         (true, false) => {
@@ -206,7 +213,8 @@ struct Served {
     file: std::fs::File,
     size: u64,
     modified: SystemTime,
-    /// Another one for each content that the file has had.
+    /// Another one for each content that the file has had, as far as the clock of its file system goes on
+    /// between them. Its owner may set the time of its last change to anything, and the other one not.
     tag: String,
     content_type: &'static str,
 }
@@ -229,8 +237,14 @@ impl Served {
             return Err(ErrorKind::NotFound.into());
         }
         let size = metadata.len();
-        let (number, seconds) = (metadata.ino(), metadata.mtime());
-        let tag = format!("\"{number:x}-{size:x}-{seconds:x}.{:x}\"", metadata.mtime_nsec());
+        let tag = format!(
+            "\"{:x}-{size:x}-{:x}.{:x}-{:x}.{:x}\"",
+            metadata.ino(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.ctime(),
+            metadata.ctime_nsec()
+        );
         let modified = whole_seconds(metadata.modified()?);
         Ok(Self { file, size, modified, tag, content_type: content_type(path) })
     }
@@ -330,13 +344,10 @@ impl Served {
         date(headers, header::IF_MODIFIED_SINCE).is_some_and(|date| self.modified <= date)
     }
 
-    /// Whether what the client has a part of is this file (RFC 9110, 13.1.5).
+    /// Whether what the client has a part of is this file (RFC 9110, 13.1.5). A date does not say so: two
+    /// contents may have the same.
     fn is_same(&self, headers: &HeaderMap) -> bool {
-        headers.get(header::IF_RANGE).is_none_or(|value| {
-            value.to_str().is_ok_and(|value| {
-                value == self.tag || parse_http_date(value).is_ok_and(|date| date == self.modified)
-            })
-        })
+        headers.get(header::IF_RANGE).is_none_or(|value| *value == self.tag)
     }
 
     fn all(self) -> Response {
@@ -437,11 +448,11 @@ fn wanted(range: &HeaderValue, size: u64) -> Wanted {
     let Some(parts) = range.to_str().ok().and_then(|range| parts(range, size)) else {
         return Wanted::All;
     };
-    let length: u64 = parts.iter().map(|part| part.end - part.start).sum();
+    let length: u128 = parts.iter().map(|part| u128::from(part.end - part.start)).sum();
     match parts.len() {
         0 => Wanted::Nothing,
         // Those that overlap are a way to have us send much for a short question.
-        2.. if length > size => Wanted::All,
+        2.. if length > u128::from(size) => Wanted::All,
         _ => Wanted::Parts(parts),
     }
 }
