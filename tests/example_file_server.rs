@@ -538,6 +538,14 @@ fn clients_that_do_not_read_keep_nobody_waiting() {
     assert_eq!(server.complaints(), "");
 }
 
+fn wait_until_it_is_closed(server: &FileServer) {
+    let start = Instant::now();
+    while TcpStream::connect(server.address).is_ok() {
+        assert!(start.elapsed() < LONG, "it still accepts");
+        evy::sleep(Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn at_a_signal_files_that_are_on_their_way_arrive_and_nobody_else_is_served() {
     const LENGTH: u64 = 64 << 20;
@@ -547,11 +555,7 @@ fn at_a_signal_files_that_are_on_their_way_arrive_and_nobody_else_is_served() {
         let mut server = FileServer::start(folder.path());
         let (mut socket, _head) = begin(&server, "/large");
         server.signal(signal);
-        let until = Instant::now() + LONG;
-        while TcpStream::connect(server.address).is_ok() {
-            assert!(Instant::now() < until, "it still accepts");
-            evy::sleep(Duration::from_millis(1));
-        }
+        wait_until_it_is_closed(&server);
         assert_eq!(std::io::copy(&mut socket, &mut std::io::sink()).unwrap(), LENGTH);
         assert!(server.wait().success());
     }
@@ -559,7 +563,7 @@ fn at_a_signal_files_that_are_on_their_way_arrive_and_nobody_else_is_served() {
     let mut server = FileServer::start(folder.path());
     let (socket, _head) = begin(&server, "/large");
     server.signal(libc::SIGTERM);
-    while TcpStream::connect(server.address).is_ok() {}
+    wait_until_it_is_closed(&server);
     server.signal(libc::SIGTERM);
     assert!(!server.wait().success());
     socket.get_ref().shutdown(Shutdown::Both).unwrap();
