@@ -45,7 +45,9 @@
 //!   that is in there is not added again. Records are short, and only the newest `--keep` stay.
 //! * `{crawl}:finished`: a list of the URLs in the order in which they were completed, for that.
 //!
-//! Needs Redis 6.2 or later. When it is away, the crawlers say so and wait for it, for `--patience`.
+//! Needs Redis 6.2 or later. When it is away, the crawlers say so and wait for it, for `--patience`. Its
+//! clock decides what is left behind: where somebody sets it back, nothing is claimed or tried again until it
+//! is where it was.
 
 use std::error::Error;
 use std::fs::File;

@@ -16,8 +16,8 @@
 //! SIGTERM and Ctrl-C end it: nobody can connect any more, and files that are on their way arrive. A second
 //! one ends it at once.
 //!
-//! `file_server/served.rs` has what is said of a file, `file_server/ranges.rs` which parts of it are asked for,
-//! and `file_server/page.rs` the page of a folder.
+//! `file_server/served.rs` has what is said of a file, `file_server/ranges.rs` which parts of it are asked
+//! for, and `file_server/page.rs` the page of a folder.
 
 use std::ffi::OsStr;
 use std::fmt;
