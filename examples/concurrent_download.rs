@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! cargo run --release --example concurrent_download --features ureq -- \
-//!     --folder /tmp --concurrency 8 https://example.com/one.iso https://example.com/two.iso
+//!     --folder downloads --concurrency 8 https://example.com/one.iso https://example.com/two.iso
 //! ```
 //!
 //! `one.iso` is `one.iso.part` until it is complete, with a note beside it of what it is a part of. A
 //! download that breaks off is taken up where it was, as long as the server still has the same file; if not,
-//! or where the server has not said which one it was or how long, it begins again. A file that is there already is left as it is.
+//! or where the server has not said which one it was or how long, it begins again. A file that is there
+//! already is left as it is, also one that has come while another was downloaded to its name.
 //!
 //! On a terminal there is a bar for each download. Elsewhere only failures are told, a line for each, and the
 //! exit code is their number, 125 standing for more.
@@ -17,6 +18,7 @@ use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::num::NonZeroUsize;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -104,7 +106,7 @@ struct Download {
     file: PathBuf,
     /// What there is of it so far.
     part: PathBuf,
-    /// Says what that is a part of: the URL, and the version of what is there.
+    /// Says what that is a part of: the URL, the version of what is there, and how long all of it is.
     note: PathBuf,
 }
 
@@ -229,7 +231,8 @@ impl Client {
             most = most.max(length);
             evy::sleep(self.pause.saturating_mul(1 << failures.saturating_sub(1).min(6)));
         }
-        fs::rename(&download.part, &download.file).map_err(in_words)?;
+        part.sync_all().map_err(in_words)?;
+        name(download)?;
         fs::remove_file(&download.note).or_else(unless_missing).map_err(in_words)
     }
 
@@ -238,33 +241,14 @@ impl Client {
         let held = Held::of(download, part)?;
         // The file is wanted as it lies there: what comes packed has no parts that could be added.
         let mut request = self.agent.get(&download.url).header(header::ACCEPT_ENCODING, "identity");
-        if let Some(Held { length, version }) = &held {
+        if let Some(Held { length, version, .. }) = &held {
             request = request
                 .header(header::RANGE, format!("bytes={length}-"))
                 .header(header::IF_RANGE, version);
         }
         let response = request.call()?;
-        let (status, headers) = (response.status(), response.headers());
-        let announced = length(&response);
-        let (start, length) = match (status, &held) {
-            (StatusCode::OK, _) => {
-                begin(download, part, version(headers).filter(|_| announced.is_some()))?;
-                (0, announced)
-            }
-            (StatusCode::PARTIAL_CONTENT, Some(held))
-                if held.is_continued_by(headers) && announced.is_some() =>
-            {
-                (held.length, ContentRange::of(headers).and_then(|range| range.size))
-            }
-            (StatusCode::RANGE_NOT_SATISFIABLE, Some(held)) if held.is_all(headers) => {
-                return Ok(());
-            }
-            (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => {
-                forget(download)?;
-                return Err(passing("the server has sent something else than was asked for"));
-            }
-            _ if is_passing(status) => return Err(passing(status)),
-            _ => return Err(Failure::Final(status.to_string())),
+        let Some((start, length)) = accept(download, part, held.as_ref(), &response)? else {
+            return Ok(());
         };
         bar.set_message("");
         bar.set_position(start);
@@ -285,6 +269,36 @@ impl Client {
     }
 }
 
+/// At which byte begins what an answer has, and how many bytes the whole has if that is known. `None` where
+/// nothing is missing any more.
+fn accept(
+    download: &Download,
+    part: &File,
+    held: Option<&Held>,
+    response: &Response<Body>,
+) -> Result<Option<(u64, Option<u64>)>, Failure> {
+    let (status, headers) = (response.status(), response.headers());
+    let announced = length(response);
+    match (status, held) {
+        (StatusCode::OK, _) => {
+            begin(download, part, version(headers).zip(announced))?;
+            Ok(Some((0, announced)))
+        }
+        (StatusCode::PARTIAL_CONTENT, Some(held))
+            if held.is_continued_by(headers) && announced.is_some() =>
+        {
+            Ok(Some((held.length, Some(held.whole))))
+        }
+        (StatusCode::RANGE_NOT_SATISFIABLE, Some(held)) if held.is_all(headers) => Ok(None),
+        (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => {
+            forget(download)?;
+            Err(passing("the server has sent something else than was asked for"))
+        }
+        _ if is_passing(status) => Err(passing(status)),
+        _ => Err(Failure::Final(status.to_string())),
+    }
+}
+
 fn is_passing(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
@@ -293,9 +307,20 @@ fn is_passing(status: StatusCode) -> bool {
 /// Opens what there is of a file, for this process alone.
 fn lock(part: &Path) -> Result<File, String> {
     let open = |part: &Path| -> io::Result<_> {
-        let file = std::fs::File::options().create(true).truncate(false).write(true).open(part)?;
-        file.try_lock()?;
-        Ok(file)
+        loop {
+            let mut options = std::fs::File::options();
+            let file = options.create(true).truncate(false).write(true).open(part)?;
+            file.try_lock()?;
+            // Whoever had the lock until now may have taken the name away from what was opened.
+            if !is_at(&file, part)? {
+                continue;
+            }
+            if file.metadata()?.nlink() <= 1 {
+                return Ok(file);
+            }
+            // It is complete, and has its other name: see `name`. What has that one is not written to.
+            std::fs::remove_file(part)?;
+        }
     };
     let path = part.to_owned();
     // Files of `evy::fs` have no locks; what is done by std's belongs on another OS thread.
@@ -306,6 +331,37 @@ fn lock(part: &Path) -> Result<File, String> {
         }
         Err(error) => Err(format!("{}: {error}", part.display())),
     }
+}
+
+/// Whether a path leads to this file.
+fn is_at(file: &std::fs::File, path: &Path) -> io::Result<bool> {
+    let place = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(place(metadata) == place(file.metadata()?)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a part that is complete the file's name, if nothing else has it. Where it cannot have both names,
+/// which some file systems do not know, a look comes before.
+fn name(download: &Download) -> Result<(), String> {
+    let Download { file, part, .. } = download;
+    let named = match fs::hard_link(part, file) {
+        Ok(()) => fs::remove_file(part),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+        Err(_) => fs::exists(file).and_then(|is_there| match is_there {
+            true => Err(ErrorKind::AlreadyExists.into()),
+            false => fs::rename(part, file),
+        }),
+    };
+    named.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            let (file, part) = (file.display(), part.display());
+            format!("{file} has come from elsewhere meanwhile; what was downloaded is {part}")
+        }
+        _ => error.to_string(),
+    })
 }
 
 fn remove_if_empty(download: &Download, part: &File) -> io::Result<()> {
@@ -325,6 +381,8 @@ struct Held {
     length: u64,
     /// What the server has said to tell it from other contents: a strong tag, or a date.
     version: String,
+    /// How long it will be.
+    whole: u64,
 }
 
 impl Held {
@@ -335,20 +393,34 @@ impl Held {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let held = note.split_once('\n').filter(|(url, _)| length > 0 && *url == download.url);
-        Ok(held.map(|(_, version)| Self { length, version: version.to_owned() }))
+        Ok(Self::parse(&note, download, length))
     }
 
-    /// Whether an answer of `206 Partial Content` is what comes next.
+    /// `None` if the note is about something else, or is none.
+    fn parse(note: &str, download: &Download, length: u64) -> Option<Self> {
+        let (url, rest) = note.split_once('\n')?;
+        let (version, whole) = rest.split_once('\n')?;
+        let whole = whole.parse().ok()?;
+        let is_part = url == download.url && (1..=whole).contains(&length);
+        is_part.then(|| Self { length, version: version.to_owned(), whole })
+    }
+
+    /// Whether an answer of `206 Partial Content` is what comes next. The length is looked at as well as
+    /// the version: a server that does not know `If-Range` need not say which one it has sent, and without
+    /// it nobody knows where the file ends.
     fn is_continued_by(&self, headers: &HeaderMap) -> bool {
-        ContentRange::of(headers).is_some_and(|range| range.first == Some(self.length))
-            && !self.is_another(headers)
+        let is_next = |range: ContentRange| {
+            let end = range.last.and_then(|last| last.checked_add(1));
+            range.first == Some(self.length) && range.size.or(end) == Some(self.whole)
+        };
+        ContentRange::of(headers).is_some_and(is_next) && !self.is_another(headers)
     }
 
     /// Whether an answer of `416 Range Not Satisfiable` says that nothing is missing.
     fn is_all(&self, headers: &HeaderMap) -> bool {
-        ContentRange::of(headers).is_some_and(|range| range.size == Some(self.length))
-            && !self.is_another(headers)
+        let is_whole = self.length == self.whole;
+        let has_all = |range: ContentRange| range.size == Some(self.whole);
+        is_whole && ContentRange::of(headers).is_some_and(has_all) && !self.is_another(headers)
     }
 
     /// Whether a server that does not know `If-Range` has sent a part of something else.
@@ -361,6 +433,7 @@ impl Held {
 /// What `Content-Range` says: `bytes 5-9/10`, `bytes 5-9/*` or `bytes */10`.
 struct ContentRange {
     first: Option<u64>,
+    last: Option<u64>,
     size: Option<u64>,
 }
 
@@ -368,18 +441,21 @@ impl ContentRange {
     fn of(headers: &HeaderMap) -> Option<Self> {
         let range = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
         let (range, size) = range.strip_prefix("bytes ")?.split_once('/')?;
-        let first = range.split_once('-').and_then(|(first, _)| first.parse().ok());
-        Some(Self { first, size: size.parse().ok() })
+        let (first, last) = range.split_once('-').unzip();
+        let number = |text: Option<&str>| text.and_then(|text| text.parse().ok());
+        Some(Self { first: number(first), last: number(last), size: size.parse().ok() })
     }
 }
 
 /// Empties the part, and notes what it will be a part of. In this order: a note never stands beside
 /// something older.
-fn begin(download: &Download, part: &File, version: Option<&str>) -> io::Result<()> {
+fn begin(download: &Download, part: &File, known: Option<(&str, u64)>) -> io::Result<()> {
     forget(download)?;
     part.set_len(0)?;
-    match version {
-        Some(version) => fs::write(&download.note, format!("{}\n{version}", download.url)),
+    match known {
+        Some((version, whole)) => {
+            fs::write(&download.note, format!("{}\n{version}\n{whole}", download.url))
+        }
         None => Ok(()),
     }
 }

@@ -13,11 +13,11 @@
 //!
 //! # What is promised
 //!
-//! Each URL is *fetched at least once and completed exactly once*. A page is asked for more than once when
-//! a crawler was killed, or cut off from Redis, in the middle of it; but of all who have fetched it only the
-//! first one's result counts: it is recorded in one step with the end of the work on that URL (`COMPLETE`,
-//! a script), and a second completion is refused. This holds as far as Redis keeps what it has answered:
-//! with `appendonly yes` and `appendfsync always` also when Redis itself is killed.
+//! Each URL is *fetched at least once, or given up, and completed exactly once*. A page is asked for more
+//! than once when a crawler was killed, or cut off from Redis, in the middle of it; but of all who have
+//! fetched it only the first one's result counts: it is recorded in one step with the end of the work on
+//! that URL (`COMPLETE`, a script), and a second completion is refused. This holds as far as Redis keeps
+//! what it has answered: with `appendonly yes` and `appendfsync always` also when Redis itself is killed.
 //!
 //! # How
 //!
@@ -45,7 +45,9 @@
 //!   that is in there is not added again. Records are short, and only the newest `--keep` stay.
 //! * `{crawl}:finished`: a list of the URLs in the order in which they were completed, for that.
 //!
-//! Needs Redis 6.2 or later. When it is away, the crawlers say so and wait for it, for `--patience`.
+//! Needs Redis 6.2 or later. When it is away, the crawlers say so and wait for it, for `--patience`. Its
+//! clock decides what is left behind: where somebody sets it back, nothing is claimed or tried again until it
+//! is where it was.
 
 use std::error::Error;
 use std::fs::File;
@@ -123,12 +125,13 @@ fn seconds(text: &str) -> Result<Duration, BoxError> {
 fn lease(text: &str) -> Result<Duration, BoxError> {
     let duration = seconds(text)?;
     if duration < SHORTEST_LEASE {
-        return Err("nobody could renew anything in less than 0.1 seconds".into());
+        return Err("nobody could renew in time what is claimed after less than a second".into());
     }
     Ok(duration)
 }
 
-const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+/// A round that comes later than half of it puts all claims off: it is not to be the usual thing.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 /// How many URLs are added in one step.
 const BATCH: usize = 500;

@@ -16,8 +16,11 @@
 //! it to them. It never waits for any of them: who leaves too many lines unread is dropped.
 //!
 //! Pub/sub keeps nothing. While Redis is away nothing can be said, and all are told so; when it is back the
-//! process subscribes to its rooms again. Lines of one participant stay in order: each is published when
-//! Redis has answered for the one before.
+//! process subscribes to its rooms again. In a room that is not open here yet nothing can be said either;
+//! but who is in one that is open already is not heard by those whose process still subscribes to it. Lines
+//! of one participant stay in order: each is published when Redis has answered for the one before.
+//!
+//! A process takes 1,000 participants at once, which is how many `serve` does; others wait until one leaves.
 
 use std::cell::{Cell, RefCell};
 use std::collections::hash_map::{Entry, RandomState};
@@ -58,6 +61,9 @@ fn client(text: &str) -> RedisResult<Client> {
 
 /// How many lines may lie ready for one that does not read them.
 const BACKLOG: usize = 1000;
+
+/// After so many lines that were handed out at a stretch, those who write them have their turn.
+const BURST: usize = 100;
 
 /// After so many bytes a line is passed on as it is.
 const LONGEST_LINE: u64 = 4096;
@@ -219,6 +225,9 @@ impl<'a> Participant<'a> {
         if self.chat.away.get() {
             return self.tell("not said: redis is away");
         }
+        if !self.chat.is_open(&self.room.borrow()) {
+            return self.tell("not said: the room is not open yet");
+        }
         if let Err(error) = self.chat.publish(&self.room.borrow(), self.address, line) {
             // It may be that only the answer is missing.
             self.tell(&format!("perhaps not said: {error}"));
@@ -290,6 +299,11 @@ impl Chat {
         if self.away.get() {
             self.send(room, &program_line(AWAY), |member| member == address);
         }
+    }
+
+    /// Whether what is said in a room comes here.
+    fn is_open(&self, room: &str) -> bool {
+        self.rooms.borrow().get(room).is_some_and(|room| room.subscribed)
     }
 
     fn leave(&self, room: &str, address: SocketAddr) -> Option<Member> {
@@ -384,12 +398,20 @@ impl Chat {
         self.changed.set(true);
 
         let mut subscribed = HashSet::new();
+        let mut handed_out = 0;
         loop {
             if self.changed.take() {
                 self.subscribe_anew(&mut pubsub, &mut subscribed)?;
             }
             match pubsub.get_message() {
-                Ok(message) => self.hand_out(&message),
+                Ok(message) => {
+                    self.hand_out(&message);
+                    handed_out = (handed_out + 1) % BURST;
+                    // Of what lies ready nothing is waited for.
+                    if handed_out == 0 {
+                        evy::yield_now();
+                    }
+                }
                 Err(error) if error.is_timeout() => {
                     within(ANSWER_LIMIT, || pubsub.ping::<()>())?;
                 }

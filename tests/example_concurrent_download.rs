@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -106,8 +106,12 @@ fn send_rest(socket: &mut TcpStream, content: &[u8], start: usize) {
 }
 
 fn command(folder: &Path) -> Command {
+    command_with_retries(folder, "2")
+}
+
+fn command_with_retries(folder: &Path, retries: &str) -> Command {
     let mut command = Command::new(example("concurrent_download"));
-    command.arg("--folder").arg(folder).args(["--pause", "0", "--retries", "2"]);
+    command.arg("--folder").arg(folder).args(["--pause", "0", "--retries", retries]);
     command
 }
 
@@ -168,20 +172,31 @@ fn files_are_downloaded_whole_and_nothing_is_left_beside_them() {
     assert_eq!(fs::read(to.join("index.html")).unwrap(), b"index");
 }
 
+/// The requests there were, those that are not answered yet, and the most that there were of these.
+#[derive(Default)]
+struct Counts {
+    asked: usize,
+    open: usize,
+    most: usize,
+}
+
 #[test]
 fn as_many_are_downloaded_at_once_as_it_is_told() {
     // Each answer waits until three were asked for; a counter sees whether there are more.
-    let (barrier, counts) = (Barrier::new(3), Mutex::new((0, 0)));
-    let most = Arc::new(counts);
-    let seen = Arc::clone(&most);
-    let server = Scripted::start(move |_, _, socket| {
-        {
-            let mut counts = seen.lock().unwrap();
-            counts.0 += 1;
-            counts.1 = counts.1.max(counts.0);
-        }
-        barrier.wait();
-        seen.lock().unwrap().0 -= 1;
+    let counts = Arc::new((Mutex::new(Counts::default()), Condvar::new()));
+    let seen = Arc::clone(&counts);
+    let server = Scripted::start(move |number, _, socket| {
+        let (counts, changed) = &*seen;
+        let mut now = counts.lock().unwrap();
+        now.asked += 1;
+        now.open += 1;
+        now.most = now.most.max(now.open);
+        changed.notify_all();
+        let is_short = |now: &mut Counts| now.asked < (number / 3 + 1) * 3;
+        // Where they never come, it is not three in the end.
+        let (mut now, _) = changed.wait_timeout_while(now, LONG, is_short).unwrap();
+        now.open -= 1;
+        drop(now);
         send(socket, "200 OK\r\nContent-Length: 2", b"ok");
     });
     let to = Folder::new();
@@ -189,7 +204,7 @@ fn as_many_are_downloaded_at_once_as_it_is_told() {
     let output = command(to.path()).args(["--concurrency", "3"]).args(&urls).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(names(&to).len(), 9);
-    assert_eq!(most.lock().unwrap().1, 3);
+    assert_eq!(counts.0.lock().unwrap().most, 3);
 }
 
 #[test]
@@ -283,19 +298,92 @@ fn a_part_of_something_else_is_not_added() {
         "ETag: \"v1\"\r\nContent-Length: 600\r\nContent-Range: lines 400-999/1000",
         "ETag: \"v1\"\r\nContent-Length: 600",
         "ETag: \"v1\"\r\nContent-Length: 600\r\nContent-Type: multipart/byteranges; boundary=b",
+        // Of another length, also where it cannot be told whether there is more.
+        "Content-Length: 600\r\nContent-Range: bytes 400-999/1001",
+        "ETag: \"v1\"\r\nContent-Length: 200\r\nContent-Range: bytes 400-599/600",
+        "ETag: \"v1\"\r\nContent-Length: 200\r\nContent-Range: bytes 400-599/*",
+        "ETag: \"v1\"\r\nContent-Length: 600\r\nContent-Range: bytes 400-18446744073709551615/*",
     ];
     for head in heads {
         let bytes = content(1_000);
         let sent = bytes.clone();
         let server = Scripted::start(move |number, _, socket| match number {
             0 => send_cut_off(socket, &sent, 400),
-            1 => send(socket, &format!("206 Partial Content\r\n{head}"), &[b'x'; 600]),
+            1 => {
+                let count = if head.contains("Length: 200") { 200 } else { 600 };
+                send(socket, &format!("206 Partial Content\r\n{head}"), &vec![b'x'; count]);
+            }
             _ => send_cut_off(socket, &sent, 1_000),
         });
         let to = Folder::new();
         succeed(to.path(), &[server.url("/file")]);
         assert_complete(&to, &bytes);
         assert_eq!(server.ranges(), [ALL, rest(400), ALL], "{head}");
+    }
+}
+
+#[test]
+fn a_part_of_a_part_is_added_and_the_rest_is_asked_for() {
+    let ranges = [
+        ["bytes 400-599/1000", "bytes 600-999/1000"],
+        // How long all of it is was said before.
+        ["bytes 400-599/1000", "bytes 600-999/*"],
+    ];
+    for ranges in ranges {
+        let bytes = content(1_000);
+        let sent = bytes.clone();
+        let server = Scripted::start(move |number, _, socket| match number {
+            0 => send_cut_off(socket, &sent, 400),
+            number => {
+                let part = [400..600, 600..1_000][number - 1].clone();
+                let (length, range) = (part.len(), ranges[number - 1]);
+                let head = format!(
+                    "206 Partial Content\r\nContent-Length: {length}\r\nContent-Range: {range}"
+                );
+                send(socket, &head, &sent[part]);
+            }
+        });
+        let to = Folder::new();
+        succeed(to.path(), &[server.url("/file")]);
+        assert_complete(&to, &bytes);
+        assert_eq!(server.ranges(), [ALL, rest(400), rest(600)]);
+    }
+}
+
+#[test]
+fn a_date_without_a_length_that_fits_does_not_make_it_the_same_file() {
+    let bytes = content(1_000);
+    let sent = bytes.clone();
+    let date =
+        "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nDate: Sun, 06 Nov 1994 08:49:38 GMT";
+    // It does not know If-Range, and does not say of which version this is a part.
+    let server = Scripted::start(move |number, _, socket| match number {
+        0 => send(socket, &format!("200 OK\r\nContent-Length: 900\r\n{date}"), &[b'x'; 400]),
+        1 => {
+            let head = "206 Partial Content\r\nContent-Length: 600\r\n\
+                        Content-Range: bytes 400-999/1000";
+            send(socket, head, &sent[400..]);
+        }
+        _ => send_cut_off(socket, &sent, 1_000),
+    });
+    let to = Folder::new();
+    succeed(to.path(), &[server.url("/file")]);
+    assert_complete(&to, &bytes);
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[test]
+fn a_note_that_says_less_counts_as_none() {
+    let bytes = content(1_000);
+    for end in ["", "\n", "\nmany", "\n399", "\n-1"] {
+        let sent = bytes.clone();
+        let server = Scripted::start(move |_, _, socket| send_cut_off(socket, &sent, 1_000));
+        let (to, url) = (Folder::new(), server.url("/file"));
+        to.write("file.part", &bytes[..400]);
+        to.write("file.part.note", format!("{url}\n\"v1\"{end}"));
+        succeed(to.path(), &[url]);
+        assert_complete(&to, &bytes);
+        assert_eq!(server.ranges(), [ALL], "{end:?}");
     }
 }
 
@@ -318,28 +406,24 @@ fn a_part_that_is_longer_than_the_file_makes_it_begin_again() {
     assert_eq!(server.ranges(), [ALL, rest(400), ALL]);
 }
 
-/// All of it, where more was announced than there is.
-fn send_less(socket: &mut TcpStream, content: &[u8]) {
-    let head = format!("200 OK\r\nETag: \"v1\"\r\nContent-Length: {}", content.len() + 1);
-    send(socket, &head, content);
+/// What a process leaves that was killed when it had all of a file, and had not given it its name yet.
+fn leave_all(folder: &Folder, url: &str, content: &[u8]) {
+    folder.write("file.part", content);
+    folder.write("file.part.note", format!("{url}\n\"v1\"\n{}", content.len()));
 }
 
 #[test]
 fn of_a_part_that_turns_out_to_be_all_nothing_more_is_wanted() {
     let bytes = content(1_000);
-    let sent = bytes.clone();
-    let server = Scripted::start(move |number, _, socket| match number {
-        0 => send_less(socket, &sent),
-        _ => send(
-            socket,
-            "416 Range Not Satisfiable\r\nContent-Length: 0\r\nContent-Range: bytes */1000",
-            b"",
-        ),
+    let server = Scripted::start(|_, _, socket| {
+        let head = "416 Range Not Satisfiable\r\nContent-Length: 0\r\nContent-Range: bytes */1000";
+        send(socket, head, b"");
     });
-    let to = Folder::new();
-    succeed(to.path(), &[server.url("/file")]);
+    let (to, url) = (Folder::new(), server.url("/file"));
+    leave_all(&to, &url, &bytes);
+    succeed(to.path(), &[url]);
     assert_complete(&to, &bytes);
-    assert_eq!(server.ranges(), [ALL, rest(1_000)]);
+    assert_eq!(server.ranges(), [rest(1_000)]);
 }
 
 #[test]
@@ -347,22 +431,41 @@ fn one_that_has_become_shorter_begins_again() {
     for head in
         ["Content-Range: bytes */700", "Content-Range: bytes */1000\r\nETag: \"v2\"", "A: b"]
     {
-        let (old, new) = (content(1_000), vec![b'n'; 700]);
+        let new = vec![b'n'; 700];
         let sent = new.clone();
         let server = Scripted::start(move |number, _, socket| match number {
-            0 => send_less(socket, &old),
-            1 => send(
+            0 => send(
                 socket,
                 &format!("416 Range Not Satisfiable\r\nContent-Length: 0\r\n{head}"),
                 b"",
             ),
             _ => send(socket, "200 OK\r\nContent-Length: 700", &sent),
         });
-        let to = Folder::new();
-        succeed(to.path(), &[server.url("/file")]);
+        let (to, url) = (Folder::new(), server.url("/file"));
+        leave_all(&to, &url, &content(1_000));
+        succeed(to.path(), &[url]);
         assert_complete(&to, &new);
-        assert_eq!(server.ranges(), [ALL, rest(1_000), ALL], "{head}");
+        assert_eq!(server.ranges(), [rest(1_000), ALL], "{head}");
     }
+}
+
+#[test]
+fn less_than_was_announced_is_not_all_because_the_server_has_no_more() {
+    let bytes = content(1_000);
+    let sent = bytes.clone();
+    let server = Scripted::start(move |number, _, socket| match number {
+        0 => send(socket, "200 OK\r\nETag: \"v1\"\r\nContent-Length: 1001", &sent),
+        1 => {
+            let head = "416 Range Not Satisfiable\r\nContent-Length: 0\r\n\
+                        Content-Range: bytes */1000";
+            send(socket, head, b"");
+        }
+        _ => send_cut_off(socket, &sent, 1_000),
+    });
+    let to = Folder::new();
+    succeed(to.path(), &[server.url("/file")]);
+    assert_complete(&to, &bytes);
+    assert_eq!(server.ranges(), [ALL, rest(1_000), ALL]);
 }
 
 #[test]
@@ -459,8 +562,10 @@ fn a_server_that_stalls_is_given_up_in_time() {
         }
     });
     let to = Folder::new();
-    let output =
-        command(to.path()).args(["--timeout", "0.5", &server.url("/file")]).output().unwrap();
+    let output = command_with_retries(to.path(), "20")
+        .args(["--timeout", "0.5", &server.url("/file")])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_complete(&to, &bytes);
     // On a busy machine there may be more of them.
@@ -521,6 +626,68 @@ fn a_file_that_is_there_is_left_as_it_is() {
     succeed(to.path(), &[server.url("/file")]);
     assert_complete(&to, b"old");
     assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_file_that_comes_from_elsewhere_meanwhile_is_left_as_it_is() {
+    let to = Folder::new();
+    let file = to.join("file");
+    let server = Scripted::start(move |_, _, socket| {
+        fs::write(&file, "of somebody else").unwrap();
+        send(socket, "200 OK\r\nContent-Length: 10", b"downloaded");
+    });
+    let reason = fail(to.path(), server.url("/file"));
+    let (file, part) = (to.join("file"), to.join("file.part"));
+    let expected = format!(
+        "{} has come from elsewhere meanwhile; what was downloaded is {}",
+        file.display(),
+        part.display()
+    );
+    assert_eq!(reason, expected);
+    assert_eq!(fs::read(file).unwrap(), b"of somebody else");
+    assert_eq!(fs::read(part).unwrap(), b"downloaded");
+}
+
+#[test]
+fn a_part_that_has_another_name_already_is_not_written_to() {
+    let server =
+        Scripted::start(|_, _, socket| send(socket, "200 OK\r\nContent-Length: 3", b"new"));
+    let (to, url) = (Folder::new(), server.url("/file"));
+    // Its process was killed when it had given it its name, and somebody has moved it since.
+    leave_all(&to, &url, b"complete");
+    fs::hard_link(to.join("file.part"), to.join("moved")).unwrap();
+    succeed(to.path(), &[url]);
+    assert_eq!(names(&to), ["file", "moved"]);
+    assert_eq!(fs::read(to.join("file")).unwrap(), b"new");
+    assert_eq!(fs::read(to.join("moved")).unwrap(), b"complete");
+    // Or nobody has.
+    fs::hard_link(to.join("file"), to.join("file.part")).unwrap();
+    succeed(to.path(), &[server.url("/file")]);
+    assert_eq!(names(&to), ["file", "moved"]);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn processes_that_download_the_same_get_one_whole_file() {
+    let bytes = content(300_000);
+    let sent = bytes.clone();
+    let server = Scripted::start(move |_, _, socket| send_cut_off(socket, &sent, 300_000));
+    let to = Folder::new();
+    for _ in 0..5 {
+        let start = || command(to.path()).arg(server.url("/file")).stderr(Stdio::piped()).spawn();
+        let children: Vec<_> = (0..6).map(|_| start().unwrap()).collect();
+        let outputs = children.into_iter().map(|child| child.wait_with_output().unwrap());
+        let mut whole = 0;
+        for output in outputs {
+            whole += usize::from(output.status.success());
+            let message = String::from_utf8(output.stderr).unwrap();
+            let is_right = message.is_empty() || message.contains("another process writes to ");
+            assert!(is_right, "{message}");
+        }
+        assert!(whole >= 1);
+        assert_complete(&to, &bytes);
+        fs::remove_file(to.join("file")).unwrap();
+    }
 }
 
 fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {

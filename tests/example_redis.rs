@@ -43,7 +43,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_done() {
         (crawler, &["--concurrency", "0"], "--concurrency"),
         (crawler, &["--attempts", "0"], "--attempts"),
         (crawler, &["--keep", "0"], "--keep"),
-        (crawler, &["--claim-after", "0.01"], "nobody could renew"),
+        (crawler, &["--claim-after", "0.99"], "nobody could renew"),
         (crawler, &["--claim-after=-1"], "--claim-after"),
         (crawler, &["--timeout", "soon"], "--timeout"),
         (crawler, &["http://localhost/"], "http://localhost/"),

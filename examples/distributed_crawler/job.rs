@@ -57,7 +57,8 @@ pub(crate) struct Job {
     lease: Duration,
     keep: usize,
     patience: Duration,
-    /// When the last round was, and before when nothing is to be claimed, by the clock of Redis.
+    /// When the last round was, 0 before the first one; and before when nothing is to be claimed from
+    /// others, by the clock of Redis.
     rounds: Cell<(i64, i64)>,
     /// Since when Redis has been away.
     away: Cell<Option<Instant>>,
@@ -131,7 +132,7 @@ impl Job {
         let (last, claim_from) = self.rounds.get();
         let (last, claim_from, lost, claimed): (i64, i64, _, Vec<(_, _, _, _)>) =
             self.run(ROUND, |script| {
-                script.arg(&self.me).arg(self.lease_in_ms()).arg(room);
+                script.arg(&self.me).arg(NOBODY).arg(self.lease_in_ms()).arg(room);
                 script.arg(last).arg(claim_from).arg(ids);
             })?;
         self.rounds.set((last, claim_from));
@@ -259,26 +260,29 @@ end
 return added
 ";
 
-/// ARGV: consumer, lease, how many to claim, when the last round was, before when not to claim, ids.
-/// Returns the new two times; the ids that are not pending with this consumer; id, URL, attempt and former
-/// consumer of what it has claimed, which XAUTOCLAIM would not say. All times are in milliseconds.
+/// ARGV: consumer, the one that stands for nobody, lease, how many to claim, when the last round was, before
+/// when not to claim, ids. Returns the new two times; the ids that are not pending with this consumer; id,
+/// URL, attempt and former consumer of what it has claimed, which XAUTOCLAIM would not say. All times are in
+/// milliseconds.
 ///
-/// Where half a lease lies between two rounds, nothing is claimed for a whole one: Redis was away or stood
-/// still, its clock went on, and what the living have under way looks as if it were left behind. They renew
-/// it first. That clock decides, so that a call which was on its way then does not claim either.
+/// Where half a lease lies between two rounds, nothing is claimed for a whole one but what nobody has: Redis
+/// was away or stood still, its clock went on, and what the living have under way looks as if it were left
+/// behind. They renew it first. A process that has just started cannot tell, and waits as well. That clock
+/// decides, so that a call which was on its way then does not claim either. Where somebody sets it back,
+/// nothing is claimed until it is where it was; nothing is lost by that.
 ///
 /// Consumers that have had nothing for long are deleted: they are dead, or come again by themselves.
 const ROUND: &str = r"
-local me, lease, room = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local last, claim_from = tonumber(ARGV[5]), tonumber(ARGV[6])
+local me, nobody, lease, room = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local last, claim_from = tonumber(ARGV[6]), tonumber(ARGV[7])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if last > 0 and now - last > lease / 2 then
+if now - last > lease / 2 then
     claim_from = now + lease
 end
 
 local lost = {}
-for i = 7, #ARGV do
+for i = 8, #ARGV do
     local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)[1]
     if pending and pending[2] == me then
         redis.call('XCLAIM', KEYS[1], ARGV[1], me, 0, ARGV[i], 'JUSTID')
@@ -288,10 +292,14 @@ for i = 7, #ARGV do
 end
 
 local claimed = {}
-if now < claim_from or room == 0 then
+if room == 0 then
     return {now, claim_from, lost, claimed}
 end
-for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', lease, '-', '+', room)) do
+local left_behind = {'XPENDING', KEYS[1], ARGV[1], 'IDLE', lease, '-', '+', room}
+if now < claim_from then
+    table.insert(left_behind, nobody)
+end
+for _, pending in ipairs(redis.call(unpack(left_behind))) do
     local id, owner, deliveries = pending[1], pending[2], pending[4]
     local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], me, lease, id)[1]
     if entry then
@@ -302,7 +310,7 @@ for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', lease,
 end
 for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
     local name, pending, idle = consumer[2], consumer[4], consumer[6]
-    if pending == 0 and idle > 10 * lease then
+    if now >= claim_from and pending == 0 and idle > 10 * lease then
         redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], name)
     end
 end
