@@ -424,7 +424,7 @@ fn ten_blocking_calls_take_the_time_of_one() {
 
 /// What a user may leave a connection in. With those in the middle, nobody knows what comes next from the
 /// server.
-const LEFTOVERS: [fn(&mut Connection); 10] = [
+const LEFTOVERS: [fn(&mut Connection); 11] = [
     |connection| redis::cmd("MULTI").exec(connection).unwrap(),
     |connection| redis::cmd("WATCH").arg("key").exec(connection).unwrap(),
     |connection| redis::cmd("SELECT").arg(1).exec(connection).unwrap(),
@@ -432,6 +432,12 @@ const LEFTOVERS: [fn(&mut Connection); 10] = [
         let mut pubsub = connection.as_pubsub();
         pubsub.subscribe(&["a", "b"]).unwrap();
         std::mem::forget(pubsub);
+    },
+    |connection| {
+        let mut pubsub = connection.as_pubsub();
+        pubsub.psubscribe("a*").unwrap();
+        pubsub.psubscribe("b*").unwrap();
+        pubsub.punsubscribe(&["a*", "b*"]).unwrap();
     },
     |connection| connection.as_pubsub().psubscribe("a*").unwrap(),
     |connection| redis::cmd("CLIENT").arg("SETNAME").arg("mine").exec(connection).unwrap(),
