@@ -221,6 +221,15 @@ fn one_that_was_idle_for_long_is_asked_whether_it_is_there() {
 }
 
 #[test]
+fn one_that_was_made_ahead_long_ago_is_asked_too() {
+    let (url, told) = telling_server();
+    let pool = Client::open(url).unwrap().pool_builder(LIMIT).min(1).max(1).build().unwrap();
+    sleep(Duration::from_millis(1050));
+    assert_eq!(number(&pool), 0);
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), ["PING", "GET number"]);
+}
+
+#[test]
 fn one_that_does_not_answer_any_more_is_replaced_in_time() {
     let url = greeted(|number, peer| {
         peer.answer(&format!(":{number}\r\n"))?;
