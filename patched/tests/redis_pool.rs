@@ -210,6 +210,19 @@ fn a_connection_with_something_unread_is_not_handed_out() {
     }
 }
 
+/// Several commands sent as one have answers that nobody reads, and those may come late.
+#[test]
+fn a_connection_with_answers_that_nobody_has_read_is_not_handed_on() {
+    let (url, _told) = telling_server();
+    let pool = pool(&url, 1);
+    let mut connection = pool.get().unwrap();
+    let three = redis::pipe().get("number").get("never").get("never").get_packed_pipeline();
+    let _ = connection.req_packed_command(&three).unwrap();
+    drop(connection);
+    assert_eq!(pool.size(), 0);
+    assert_eq!(number(&pool), 1);
+}
+
 #[test]
 fn one_that_was_idle_for_long_is_asked_whether_it_is_there() {
     let (url, told) = telling_server();

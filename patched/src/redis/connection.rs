@@ -343,7 +343,7 @@ impl Connection {
             // What a `PubSub` that was never dropped has left behind.
             pubsub::unsubscribe_all(self)?;
         }
-        let concerned = self.session.note(packed);
+        let concerned = self.session.note(packed, answers);
         let mut refused = false;
         self.request_raw(packed, answers, |answer| {
             refused |= matches!(answer, Value::ServerError(_));
@@ -527,7 +527,6 @@ impl ConnectionLike for Connection {
             return self.req_packed_command(&packed);
         }
         self.request(&packed, 0, drop)?;
-        self.session.get_out_of_step();
         Ok(Value::Nil)
     }
 

@@ -31,10 +31,11 @@ impl Session {
         self.out_of_step = true;
     }
 
-    /// Takes note of packed commands that go out. Returns whether any of them has to do with all this; if
-    /// one of their answers is an error, nobody knows where the server stands.
-    pub(super) fn note(&mut self, packed: &[u8]) -> bool {
+    /// Takes note of packed commands that go out, and for how many answers these are. Returns whether any of
+    /// them has to do with all this; if one of their answers is an error, nobody knows where the server stands.
+    pub(super) fn note(&mut self, packed: &[u8], answers: usize) -> bool {
         let mut concerned = false;
+        let mut commands = 0;
         let mut rest = packed;
         while !rest.is_empty() {
             let Some((name, behind)) = split_command(rest) else {
@@ -43,8 +44,10 @@ impl Session {
                 return true;
             };
             concerned |= self.note_name(name);
+            commands += 1;
             rest = behind;
         }
+        self.out_of_step |= commands != answers;
         concerned
     }
 
@@ -123,7 +126,7 @@ mod tests {
     fn after(commands: &[Cmd]) -> Session {
         let mut session = Session::default();
         for command in commands {
-            session.note(&command.get_packed_command());
+            session.note(&command.get_packed_command(), 1);
         }
         session
     }
@@ -168,12 +171,24 @@ mod tests {
     fn a_command_in_the_middle_of_a_pipeline_counts() {
         let mut session = Session::default();
         let pipeline = pipe().get("a").cmd("SELECT").arg(1).get("b").get_packed_pipeline();
-        assert!(session.note(&pipeline));
+        assert!(session.note(&pipeline, 3));
         assert!(!session.is_clean());
 
         let mut session = Session::default();
-        assert!(session.note(&pipe().atomic().set("a", 1).get("a").get_packed_pipeline()));
+        let pipeline = pipe().atomic().set("a", 1).get("a").get_packed_pipeline();
+        assert!(session.note(&pipeline, 4));
         assert!(session.is_clean());
+    }
+
+    #[test]
+    fn each_command_has_one_answer_to_be_read() {
+        let pipeline = pipe().get("a").get("b").get_packed_pipeline();
+        for (answers, is_clean) in [(0, false), (1, false), (2, true), (3, false)] {
+            let mut session = Session::default();
+            session.note(&pipeline, answers);
+            assert_eq!(session.is_clean(), is_clean, "{answers}");
+            assert_eq!(session.is_out_of_step(), !is_clean, "{answers}");
+        }
     }
 
     #[test]
@@ -185,7 +200,7 @@ mod tests {
             "*2\r\n$1\r\na\r\n",
         ] {
             let mut session = Session::default();
-            assert!(session.note(bytes.as_bytes()), "{bytes:?}");
+            assert!(session.note(bytes.as_bytes(), 1), "{bytes:?}");
             assert!(!session.is_clean(), "{bytes:?}");
         }
     }
