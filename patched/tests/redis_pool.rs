@@ -275,6 +275,26 @@ fn timeouts_and_senders_of_pushes_are_not_handed_on() {
     assert!(pushes.recv().is_err());
 }
 
+/// A user's timeout is for that user's calls, not for what cleans the connection.
+#[test]
+fn a_timeout_does_not_hold_for_the_cleaning() {
+    let url = greeted(|number, peer| {
+        peer.answer("+OK\r\n")?;
+        let _ = never().recv_timeout(Duration::from_millis(30));
+        peer.answer("+RESET\r\n")?;
+        peer.greet()?;
+        peer.answer(&format!(":{number}\r\n"))?;
+        peer.wait_for_end()
+    });
+    let pool = pool(&url, 1);
+    let mut connection = pool.get().unwrap();
+    redis::cmd("SELECT").arg(1).exec(&mut *connection).unwrap();
+    connection.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    drop(connection);
+    assert_eq!(pool.size(), 1);
+    assert_eq!(number(&pool), 0);
+}
+
 fn never() -> Receiver<()> {
     let (sender, never): (Sender<()>, _) = channel();
     std::mem::forget(sender);

@@ -302,7 +302,7 @@ impl Connection {
         Ok(true)
     }
 
-    /// What a pool does between two users when it is clean.
+    /// Takes off what a pool's user has set here. Before it is cleaned: their timeouts are not for that.
     pub(super) fn rest(&mut self) -> RedisResult<()> {
         self.incoming.pass_pushes_to(None);
         self.set_read_timeout(None)?;

@@ -62,7 +62,6 @@ fn is_alive(connection: &mut Connection, limit: Duration) -> bool {
 }
 
 fn recycle(connection: &mut Connection, limit: Duration) -> bool {
-    let is_clean =
-        connection.is_clean() || matches!(timeout(limit, || connection.clean()), Ok(Ok(true)));
-    is_clean && connection.rest().is_ok()
+    connection.rest().is_ok()
+        && (connection.is_clean() || matches!(timeout(limit, || connection.clean()), Ok(Ok(true))))
 }
