@@ -27,7 +27,8 @@ use super::{Client, Connection};
 ///
 /// No user finds what another one has left behind. A connection on which a call failed or was interrupted, or
 /// whose server has left, is dropped; so is one that was used with
-/// [`send_packed_command`](Connection::send_packed_command), whose answers may still come. One that is in a
+/// [`send_packed_command`](Connection::send_packed_command), whose answers may still come, or for
+/// `SCRIPT DEBUG`, which nothing undoes. One that is in a
 /// transaction, watches keys, is subscribed, has another database, user or mode, or was used for a `CLIENT`
 /// command, is cleaned by `RESET` and by saying its first words again, which is one more exchange with the
 /// server; where that does not know `RESET` (before Redis 6.2), it is dropped. Timeouts and the sender of pushes

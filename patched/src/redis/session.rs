@@ -10,7 +10,7 @@ pub(super) struct Session {
     watches: bool,
     /// Something else that only `RESET` undoes: another database, user, mode.
     changed: bool,
-    /// Something was sent whose answers may still come: not even `RESET` helps.
+    /// Something was sent whose answers may still come, or that not even `RESET` undoes.
     out_of_step: bool,
 }
 
@@ -38,12 +38,12 @@ impl Session {
         let mut commands = 0;
         let mut rest = packed;
         while !rest.is_empty() {
-            let Some((name, behind)) = split_command(rest) else {
+            let Some((name, argument, behind)) = split_command(rest) else {
                 // Written by hand: it may be anything.
                 self.out_of_step = true;
                 return true;
             };
-            concerned |= self.note_name(name);
+            concerned |= self.note_command(name, argument);
             commands += 1;
             rest = behind;
         }
@@ -51,7 +51,7 @@ impl Session {
         concerned
     }
 
-    fn note_name(&mut self, name: &[u8]) -> bool {
+    fn note_command(&mut self, name: &[u8], argument: &[u8]) -> bool {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         // All of them are that short, and most commands begin otherwise.
         match name {
@@ -61,6 +61,12 @@ impl Session {
             [b'w' | b'W', ..] if is("WATCH") => self.watches = true,
             // Inside a transaction it is only put in the queue, and EXEC does the same.
             [b'u' | b'U', ..] if is("UNWATCH") => self.watches &= self.in_transaction,
+            // Its other subcommands have nothing to do with the connection.
+            [b's' | b'S', ..] if is("SCRIPT") => {
+                let debugs = argument.eq_ignore_ascii_case(b"DEBUG");
+                self.out_of_step |= debugs;
+                return debugs;
+            }
             _ if CHANGES.iter().any(|change| is(change)) => self.changed = true,
             _ => return false,
         }
@@ -93,14 +99,19 @@ const CHANGES: [&str; 15] = [
     "SYNC",
 ];
 
-/// The name of the first command, and what is behind that command.
-fn split_command(packed: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The name of the first command, its first argument, empty if it has none, and what is behind that command.
+fn split_command(packed: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (count, rest) = split_number(packed.strip_prefix(b"*")?)?;
     let (name, mut rest) = split_bulk(rest)?;
-    for _ in 1..count {
-        rest = split_bulk(rest)?.1;
+    let mut first: &[u8] = &[];
+    for number in 1..count {
+        let (argument, behind) = split_bulk(rest)?;
+        if number == 1 {
+            first = argument;
+        }
+        rest = behind;
     }
-    Some((name, rest))
+    Some((name, first, rest))
 }
 
 fn split_bulk(packed: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -178,6 +189,16 @@ mod tests {
         let pipeline = pipe().atomic().set("a", 1).get("a").get_packed_pipeline();
         assert!(session.note(&pipeline, 4));
         assert!(session.is_clean());
+    }
+
+    /// Scripts run under a debugger from then on, which `RESET` does not end.
+    #[test]
+    fn a_session_in_which_scripts_are_debugged_is_not_kept() {
+        assert!(
+            after(&[with("SCRIPT", "LOAD"), with("script", "exists"), cmd("SCRIPT")]).is_clean()
+        );
+        assert!(after(&[with("SCRIPT", "DEBUG")]).is_out_of_step());
+        assert!(after(&[cmd("script").arg("debug").arg("SYNC").clone()]).is_out_of_step());
     }
 
     #[test]
