@@ -400,10 +400,12 @@ fn a_password_is_asked_for_and_a_user_may_do_what_the_acl_says() {
 #[ignore = "acceptance: needs redis-server"]
 fn ten_blocking_calls_take_the_time_of_one() {
     let server = RedisServer::start();
+    let connections: Vec<_> = (0..10).map(|_| connect(&server)).collect();
     let start = Instant::now();
-    let calls: Vec<_> = (0..10)
-        .map(|number| {
-            let mut connection = connect(&server);
+    let calls: Vec<_> = connections
+        .into_iter()
+        .enumerate()
+        .map(|(number, mut connection)| {
             evy::spawn(move || {
                 let key = format!("list{number}");
                 redis::Commands::blpop::<_, Option<(String, String)>>(&mut connection, key, 0.3)
@@ -416,15 +418,16 @@ fn ten_blocking_calls_take_the_time_of_one() {
     }
     let elapsed = start.elapsed();
     println!("ten BLPOPs of 0.3 s: {elapsed:.0?}");
+    // One after the other would be 3 s.
     assert!(
-        elapsed >= Duration::from_millis(300) && elapsed < Duration::from_millis(1000),
+        elapsed >= Duration::from_millis(300) && elapsed < Duration::from_millis(2500),
         "{elapsed:?}"
     );
 }
 
 /// What a user may leave a connection in. With those in the middle, nobody knows what comes next from the
 /// server.
-const LEFTOVERS: [fn(&mut Connection); 10] = [
+const LEFTOVERS: [fn(&mut Connection); 11] = [
     |connection| redis::cmd("MULTI").exec(connection).unwrap(),
     |connection| redis::cmd("WATCH").arg("key").exec(connection).unwrap(),
     |connection| redis::cmd("SELECT").arg(1).exec(connection).unwrap(),
@@ -432,6 +435,12 @@ const LEFTOVERS: [fn(&mut Connection); 10] = [
         let mut pubsub = connection.as_pubsub();
         pubsub.subscribe(&["a", "b"]).unwrap();
         std::mem::forget(pubsub);
+    },
+    |connection| {
+        let mut pubsub = connection.as_pubsub();
+        pubsub.psubscribe("a*").unwrap();
+        pubsub.psubscribe("b*").unwrap();
+        pubsub.punsubscribe(&["a*", "b*"]).unwrap();
     },
     |connection| connection.as_pubsub().psubscribe("a*").unwrap(),
     |connection| redis::cmd("CLIENT").arg("SETNAME").arg("mine").exec(connection).unwrap(),
@@ -460,7 +469,7 @@ fn a_pool_hands_on_no_connection_in_the_state_its_last_user_left_it_in() {
             drop(connection);
             let mut connection = pool.get().unwrap();
             let kept = id(&mut connection) == before;
-            assert_eq!(kept, !(6..9).contains(&number), "{number} with {protocol}");
+            assert_eq!(kept, !(7..10).contains(&number), "{number} with {protocol}");
             // A WATCH that was left would make the transaction come to nothing, a MULTI all of it.
             other.set("key", number).unwrap();
             let (name, db_size): (Value, i32) = redis::pipe()
@@ -626,7 +635,8 @@ fn a_server_that_is_full_says_so() {
 #[ignore = "acceptance: needs redis-server"]
 fn a_server_that_stalls_holds_nobody_beyond_the_deadline() {
     let server = RedisServer::start();
-    let limit = Duration::from_millis(200);
+    // It has to be enough for a connection while the server is well.
+    let limit = Duration::from_secs(1);
     let client = Client::open(server.url()).unwrap();
     let pool = client.pool_builder(limit).max(4).build().unwrap();
     drop([pool.get().unwrap(), pool.get().unwrap()]);
@@ -639,7 +649,7 @@ fn a_server_that_stalls_holds_nobody_beyond_the_deadline() {
         let error = call();
         let elapsed = start.elapsed();
         assert!(error.is_timeout(), "{what}: {error}");
-        assert!(elapsed >= limit / 2 && elapsed < 5 * limit, "{what}: {elapsed:?}");
+        assert!(elapsed >= limit / 2 && elapsed < LIMIT, "{what}: {elapsed:?}");
     };
     in_time("a call", &mut || connection.get("a").unwrap_err());
     in_time("a new connection", &mut || client.get_connection_with_timeout(limit).unwrap_err());

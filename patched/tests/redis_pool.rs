@@ -3,16 +3,24 @@
 #[path = "util/redis.rs"]
 mod redis_server;
 
-use std::io;
+use std::cell::Cell;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use evy_patched::redis::{self, Client, Commands, Connection, ConnectionLike, Pool, RedisError};
+use evy_green_net::TcpStream;
+use evy_green_net::tls::{TlsAcceptor, TlsStream};
+use evy_patched::redis::{
+    self, Client, Commands, Connection, ConnectionLike, Pool, RedisError, TlsCertificates,
+};
 use evy_runtime::{sleep, spawn, timeout, yield_now};
 use redis_server::{greeted, server};
 
 const LIMIT: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_millis(50);
+/// For a pool that is to give something up, and has to connect in the same time.
+const A_WHILE: Duration = Duration::from_secs(1);
 
 fn pool(url: &str, max: usize) -> Pool {
     Client::open(url).unwrap().pool_builder(LIMIT).max(max).build().unwrap()
@@ -130,13 +138,13 @@ fn a_reset_that_is_not_answered_is_given_up() {
         });
         (url, told)
     };
-    let pool = Client::open(url).unwrap().pool_builder(SOON).max(1).build().unwrap();
+    let pool = Client::open(url).unwrap().pool_builder(A_WHILE).max(1).build().unwrap();
     let mut connection = pool.get().unwrap();
     redis::cmd("SELECT").arg(1).query::<i32>(&mut *connection).unwrap();
     let start = Instant::now();
     drop(connection);
     assert_eq!(number(&pool), 1);
-    assert!(start.elapsed() >= SOON && start.elapsed() < LIMIT);
+    assert!(start.elapsed() >= A_WHILE && start.elapsed() < LIMIT);
 }
 
 #[test]
@@ -187,6 +195,60 @@ fn a_connection_that_the_server_has_closed_while_idle_is_not_handed_out() {
     assert_eq!(number(&pool), 1);
 }
 
+/// The socket below is still open, and nobody asks the server.
+#[test]
+fn a_connection_whose_tls_the_server_has_ended_while_idle_is_not_handed_out() {
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (chain, secret) = (key.cert.pem(), key.signing_key.serialize_pem());
+    let acceptor = TlsAcceptor::from_pem(&chain, &secret).unwrap();
+    let listener = evy_green_net::listen("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (end, ended) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+    let server = spawn({
+        let (end, ended) = (Rc::clone(&end), Rc::clone(&ended));
+        move || {
+            let accept = || acceptor.accept(listener.accept().unwrap().0).unwrap();
+            let mut first = accept();
+            answer(&mut first, concat!(env!("CARGO_PKG_VERSION"), "\r\n"), "+OK\r\n+OK\r\n");
+            for _ in 0..2 {
+                answer(&mut first, "number\r\n", ":0\r\n");
+            }
+            while !end.get() {
+                yield_now();
+            }
+            first.shutdown().unwrap();
+            ended.set(true);
+            let mut second = accept();
+            answer(&mut second, concat!(env!("CARGO_PKG_VERSION"), "\r\n"), "+OK\r\n+OK\r\n");
+            answer(&mut second, "number\r\n", ":1\r\n");
+        }
+    });
+    let certificates =
+        TlsCertificates { client_tls: None, root_cert: Some(chain.clone().into_bytes()) };
+    let url = format!("rediss://localhost:{port}/");
+    let client = Client::build_with_tls(url, certificates).unwrap();
+    let pool = client.pool_builder(LIMIT).max(1).build().unwrap();
+    // Nothing has happened to it.
+    assert_eq!([number(&pool), number(&pool)], [0, 0]);
+    end.set(true);
+    while !ended.get() {
+        yield_now();
+    }
+    assert_eq!(number(&pool), 1);
+    server.wait().unwrap();
+}
+
+/// Reads until something has come that ends so, and answers it.
+fn answer(peer: &mut TlsStream<TcpStream>, end: &str, answer: &str) {
+    let mut words = Vec::new();
+    while !words.ends_with(end.as_bytes()) {
+        let mut byte = [0];
+        peer.read_exact(&mut byte).unwrap();
+        words.extend(byte);
+    }
+    peer.write_all(answer.as_bytes()).unwrap();
+}
+
 /// Bytes that nobody has asked for would be the next user's answer.
 #[test]
 fn a_connection_with_something_unread_is_not_handed_out() {
@@ -210,6 +272,19 @@ fn a_connection_with_something_unread_is_not_handed_out() {
     }
 }
 
+/// Several commands sent as one have answers that nobody reads, and those may come late.
+#[test]
+fn a_connection_with_answers_that_nobody_has_read_is_not_handed_on() {
+    let (url, _told) = telling_server();
+    let pool = pool(&url, 1);
+    let mut connection = pool.get().unwrap();
+    let three = redis::pipe().get("number").get("never").get("never").get_packed_pipeline();
+    let _ = connection.req_packed_command(&three).unwrap();
+    drop(connection);
+    assert_eq!(pool.size(), 0);
+    assert_eq!(number(&pool), 1);
+}
+
 #[test]
 fn one_that_was_idle_for_long_is_asked_whether_it_is_there() {
     let (url, told) = telling_server();
@@ -221,12 +296,21 @@ fn one_that_was_idle_for_long_is_asked_whether_it_is_there() {
 }
 
 #[test]
+fn one_that_was_made_ahead_long_ago_is_asked_too() {
+    let (url, told) = telling_server();
+    let pool = Client::open(url).unwrap().pool_builder(LIMIT).min(1).max(1).build().unwrap();
+    sleep(Duration::from_millis(1050));
+    assert_eq!(number(&pool), 0);
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), ["PING", "GET number"]);
+}
+
+#[test]
 fn one_that_does_not_answer_any_more_is_replaced_in_time() {
     let url = greeted(|number, peer| {
         peer.answer(&format!(":{number}\r\n"))?;
         peer.wait_for_end()
     });
-    let pool = Client::open(url).unwrap().pool_builder(SOON).max(1).build().unwrap();
+    let pool = Client::open(url).unwrap().pool_builder(A_WHILE).max(1).build().unwrap();
     assert_eq!(number(&pool), 0);
     sleep(Duration::from_millis(1050));
     assert_eq!(number(&pool), 1);
@@ -251,6 +335,26 @@ fn timeouts_and_senders_of_pushes_are_not_handed_on() {
     assert!(pool.get().unwrap().check_connection());
     drop(pool);
     assert!(pushes.recv().is_err());
+}
+
+/// A user's timeout is for that user's calls, not for what cleans the connection.
+#[test]
+fn a_timeout_does_not_hold_for_the_cleaning() {
+    let url = greeted(|number, peer| {
+        peer.answer("+OK\r\n")?;
+        let _ = never().recv_timeout(Duration::from_millis(30));
+        peer.answer("+RESET\r\n")?;
+        peer.greet()?;
+        peer.answer(&format!(":{number}\r\n"))?;
+        peer.wait_for_end()
+    });
+    let pool = pool(&url, 1);
+    let mut connection = pool.get().unwrap();
+    redis::cmd("SELECT").arg(1).exec(&mut *connection).unwrap();
+    connection.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    drop(connection);
+    assert_eq!(pool.size(), 1);
+    assert_eq!(number(&pool), 0);
 }
 
 fn never() -> Receiver<()> {

@@ -75,8 +75,8 @@ pub struct Connection {
     /// Subscribed, because a [`PubSub`] is or was in use and its end failed or did not come.
     subscribed: bool,
     session: Session,
-    /// When a pool's user gave it back.
-    idle_since: Option<Instant>,
+    /// When it was made, or a pool's user gave it back.
+    idle_since: Instant,
 }
 
 impl Connection {
@@ -89,10 +89,11 @@ impl Connection {
             intact: true,
             subscribed: false,
             session: Session::default(),
-            idle_since: None,
+            idle_since: Instant::now(),
         };
         set_up(&mut connection, false)?;
         connection.session = Session::default();
+        connection.idle_since = Instant::now();
         Ok(connection)
     }
 
@@ -301,17 +302,17 @@ impl Connection {
         Ok(true)
     }
 
-    /// What a pool does between two users when it is clean.
+    /// Takes off what a pool's user has set here. Before it is cleaned: their timeouts are not for that.
     pub(super) fn rest(&mut self) -> RedisResult<()> {
         self.incoming.pass_pushes_to(None);
         self.set_read_timeout(None)?;
         self.set_write_timeout(None)?;
-        self.idle_since = Some(Instant::now());
+        self.idle_since = Instant::now();
         Ok(())
     }
 
     pub(super) fn idle_for(&self) -> Duration {
-        self.idle_since.map_or(Duration::ZERO, |since| since.elapsed())
+        self.idle_since.elapsed()
     }
 
     /// Whether the server has left, or has said what nobody asked for, while nobody used it.
@@ -342,7 +343,7 @@ impl Connection {
             // What a `PubSub` that was never dropped has left behind.
             pubsub::unsubscribe_all(self)?;
         }
-        let concerned = self.session.note(packed);
+        let concerned = self.session.note(packed, answers);
         let mut refused = false;
         self.request_raw(packed, answers, |answer| {
             refused |= matches!(answer, Value::ServerError(_));
@@ -526,7 +527,6 @@ impl ConnectionLike for Connection {
             return self.req_packed_command(&packed);
         }
         self.request(&packed, 0, drop)?;
-        self.session.get_out_of_step();
         Ok(Value::Nil)
     }
 

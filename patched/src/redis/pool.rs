@@ -27,7 +27,8 @@ use super::{Client, Connection};
 ///
 /// No user finds what another one has left behind. A connection on which a call failed or was interrupted, or
 /// whose server has left, is dropped; so is one that was used with
-/// [`send_packed_command`](Connection::send_packed_command), whose answers may still come. One that is in a
+/// [`send_packed_command`](Connection::send_packed_command), whose answers may still come, or for
+/// `SCRIPT DEBUG`, which nothing undoes. One that is in a
 /// transaction, watches keys, is subscribed, has another database, user or mode, or was used for a `CLIENT`
 /// command, is cleaned by `RESET` and by saying its first words again, which is one more exchange with the
 /// server; where that does not know `RESET` (before Redis 6.2), it is dropped. Timeouts and the sender of pushes
@@ -62,7 +63,6 @@ fn is_alive(connection: &mut Connection, limit: Duration) -> bool {
 }
 
 fn recycle(connection: &mut Connection, limit: Duration) -> bool {
-    let is_clean =
-        connection.is_clean() || matches!(timeout(limit, || connection.clean()), Ok(Ok(true)));
-    is_clean && connection.rest().is_ok()
+    connection.rest().is_ok()
+        && (connection.is_clean() || matches!(timeout(limit, || connection.clean()), Ok(Ok(true))))
 }

@@ -15,7 +15,7 @@ use super::Connection;
 /// thread. Made by [`Connection::as_pubsub`].
 ///
 /// ```
-#[doc = answers!(r"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n*3\r\n$12\r\npunsubscribe\r\n$-1\r\n:0\r\n+PONG\r\n")]
+#[doc = answers!(r"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n*3\r\n$12\r\npunsubscribe\r\n$-1\r\n:0\r\n$3\r\nevy\r\n+PONG\r\n")]
 /// use evy_patched::redis::{Client, ConnectionLike};
 ///
 /// let mut connection = Client::open(url)?.get_connection()?;
@@ -32,6 +32,12 @@ use super::Connection;
 ///
 /// Dropping it ends the subscriptions, and waits for the server to confirm that; messages that nobody has
 /// read are gone. If that fails, or the green thread is unwinding, the connection is closed.
+///
+/// # Yields
+///
+/// When it is dropped, if it was used, until the server has answered. With one that has stalled this is for
+/// ever, unless there is a read timeout ([`set_read_timeout`](Self::set_read_timeout)), or the drop is inside
+/// [`evy_runtime::timeout`].
 pub struct PubSub<'a> {
     connection: &'a mut Connection,
     /// Messages that came before the answer to a command.
@@ -51,9 +57,9 @@ impl<'a> PubSub<'a> {
     ///
     /// # Yields
     ///
-    /// Until the server has confirmed it, of several the first.
+    /// Until the server has confirmed it, each of several.
     pub fn subscribe<T: ToRedisArgs>(&mut self, channel: T) -> RedisResult<()> {
-        self.settle(cmd("SUBSCRIBE").arg(channel))
+        self.settle(PushKind::Subscribe, cmd("SUBSCRIBE").arg(channel))
     }
 
     /// Subscribes to the channels that match a pattern, or several.
@@ -66,7 +72,7 @@ impl<'a> PubSub<'a> {
     ///
     /// As [`subscribe`](Self::subscribe).
     pub fn psubscribe<T: ToRedisArgs>(&mut self, pchannel: T) -> RedisResult<()> {
-        self.settle(cmd("PSUBSCRIBE").arg(pchannel))
+        self.settle(PushKind::PSubscribe, cmd("PSUBSCRIBE").arg(pchannel))
     }
 
     /// Ends the subscription to a channel, or to several.
@@ -79,7 +85,7 @@ impl<'a> PubSub<'a> {
     ///
     /// As [`subscribe`](Self::subscribe).
     pub fn unsubscribe<T: ToRedisArgs>(&mut self, channel: T) -> RedisResult<()> {
-        self.settle(cmd("UNSUBSCRIBE").arg(channel))
+        self.settle(PushKind::Unsubscribe, cmd("UNSUBSCRIBE").arg(channel))
     }
 
     /// Ends the subscription to a pattern, or to several.
@@ -92,7 +98,7 @@ impl<'a> PubSub<'a> {
     ///
     /// As [`subscribe`](Self::subscribe).
     pub fn punsubscribe<T: ToRedisArgs>(&mut self, pchannel: T) -> RedisResult<()> {
-        self.settle(cmd("PUNSUBSCRIBE").arg(pchannel))
+        self.settle(PushKind::PUnsubscribe, cmd("PUNSUBSCRIBE").arg(pchannel))
     }
 
     /// Asks the server to send something back. Messages that come before its answer are kept.
@@ -105,7 +111,7 @@ impl<'a> PubSub<'a> {
     ///
     /// Until the answer is there.
     pub fn ping_message<T: FromRedisValue>(&mut self, message: impl ToRedisArgs) -> RedisResult<T> {
-        Ok(from_redis_value(self.request(cmd("PING").arg(message), 1)?)?)
+        self.ask(cmd("PING").arg(message))
     }
 
     /// Asks the server whether it is there. Messages that come before its answer are kept.
@@ -118,7 +124,7 @@ impl<'a> PubSub<'a> {
     ///
     /// Until the answer is there.
     pub fn ping<T: FromRedisValue>(&mut self) -> RedisResult<T> {
-        Ok(from_redis_value(self.request(&cmd("PING"), 1)?)?)
+        self.ask(&cmd("PING"))
     }
 
     /// Waits for the next message.
@@ -184,25 +190,34 @@ impl<'a> PubSub<'a> {
     }
 
     /// Sends a command that the server confirms for each channel by itself, and waits for all of that.
-    fn settle(&mut self, command: &Cmd) -> RedisResult<()> {
+    fn settle(&mut self, kind: PushKind, command: &Cmd) -> RedisResult<()> {
+        // Without any it is for all there are: the server says how many these were, and it is not waited for.
         let channels = command.args_iter().count() - 1;
-        self.request(command, channels.max(1)).map(drop)
+        self.request(command, Some(kind), channels.max(1)).map(drop)
     }
 
-    /// Sends a command and waits for as many answers, of which it returns the last.
-    fn request(&mut self, command: &Cmd, answers: usize) -> RedisResult<Value> {
+    fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+        Ok(from_redis_value(self.request(command, None, 1)?)?)
+    }
+
+    /// Sends a command and waits for so many confirmations of a kind, or for what is none, as errors are.
+    fn request(
+        &mut self,
+        command: &Cmd,
+        kind: Option<PushKind>,
+        mut missing: usize,
+    ) -> RedisResult<Value> {
         let Self { connection, waiting } = self;
         let was_subscribed = connection.is_subscribed();
         connection.set_subscribed(true);
-        let mut missing = answers;
         let answer = connection.converse(&command.get_packed_command(), |value| {
             if let Some(message) = Msg::from_value(&value) {
                 waiting.push_back(message);
                 return Ok(None);
             }
-            missing -= 1;
-            let is_last = missing == 0 || matches!(value, Value::ServerError(_));
-            Ok(is_last.then_some(value))
+            let found = push_kind(&value);
+            missing -= usize::from(found == kind);
+            Ok((missing == 0 || found.is_none()).then_some(value))
         })?;
         match answer {
             Value::ServerError(error) => {
@@ -229,72 +244,67 @@ impl fmt::Debug for PubSub<'_> {
     }
 }
 
+/// The argument of the `PING` behind which nothing comes by a subscription any more.
+const LAST: &str = "evy";
+
 /// Ends all subscriptions, and reads what still comes by them.
 ///
-/// Each one that ends is confirmed, with the number of those that are left, of both kinds together; where
-/// there are none, each of the two commands is.
+/// How many confirmations that is depends on what there was, and on the server. So they are not counted: a
+/// `PING` is sent behind, and its answer is the last.
 pub(super) fn unsubscribe_all(connection: &mut Connection) -> RedisResult<()> {
     let mut packed = cmd("UNSUBSCRIBE").get_packed_command();
     packed.extend(cmd("PUNSUBSCRIBE").get_packed_command());
-    let mut ended = Ended::default();
-    connection.converse(&packed, |value| {
-        ended.note(value)?;
-        Ok((ended.channels && ended.patterns && ended.left == 0).then_some(()))
-    })?;
+    packed.extend(cmd("PING").arg(LAST).get_packed_command());
+    connection.converse(&packed, |value| Ok(is_last(value)?.then_some(())))?;
     connection.set_subscribed(false);
     Ok(())
 }
 
-/// What the confirmations have said so far.
-#[derive(Default)]
-struct Ended {
-    channels: bool,
-    patterns: bool,
-    left: i64,
-}
-
-impl Ended {
-    fn note(&mut self, value: Value) -> RedisResult<()> {
-        match value {
-            Value::Push { kind, data } => {
-                let kind = match kind {
-                    PushKind::Unsubscribe => "unsubscribe",
-                    PushKind::PUnsubscribe => "punsubscribe",
-                    _ => "",
-                };
-                self.confirm(kind.as_bytes(), data.get(1));
-                Ok(())
+/// Whether it is the answer to that `PING`. Others are messages and confirmations.
+fn is_last(value: Value) -> RedisResult<bool> {
+    if push_kind(&value).is_some() || Msg::from_value(&value).is_some() {
+        return Ok(false);
+    }
+    let is = |value: &Value, text: &str| matches!(value, Value::BulkString(bytes) if bytes == text.as_bytes());
+    match value {
+        Value::ServerError(error) => match error.kind() {
+            // Valkey's answer where there are no subscriptions of a kind.
+            Some(ServerErrorKind::NoSub) => Ok(false),
+            // It has come, though this user may not have it answered.
+            Some(ServerErrorKind::NoPerm)
+                if error.details().is_some_and(|text| text.contains("'ping'")) =>
+            {
+                Ok(true)
             }
-            Value::Array(items) => {
-                if let Some(Value::BulkString(kind)) = items.first() {
-                    self.confirm(kind, items.get(2));
-                }
-                Ok(())
-            }
-            // Valkey's answer where there are no subscriptions of that kind.
-            Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoSub) => {
-                let text = error.details().unwrap_or_default();
-                self.channels |= text.starts_with("'unsub");
-                self.patterns |= text.starts_with("'punsub");
-                Ok(())
-            }
-            Value::ServerError(error) => Err(error.into()),
-            value => {
-                let text = "Unexpected unsubscribe response";
-                Err((ErrorKind::Client, text, format!("{value:?}")).into())
-            }
+            _ => Err(error.into()),
+        },
+        value if is(&value, LAST) => Ok(true),
+        // Where sharded subscriptions are left.
+        Value::Array(items) if matches!(&*items, [pong, last] if is(pong, "pong") && is(last, LAST)) => {
+            Ok(true)
+        }
+        value => {
+            let text = "Unexpected unsubscribe response";
+            Err((ErrorKind::Client, text, format!("{value:?}")).into())
         }
     }
+}
 
-    /// Others are messages, and confirmations of earlier commands.
-    fn confirm(&mut self, kind: &[u8], left: Option<&Value>) {
-        match kind {
-            b"unsubscribe" => self.channels = true,
-            b"punsubscribe" => self.patterns = true,
-            _ => return,
-        }
-        if let Some(Value::Int(left)) = left {
-            self.left = *left;
-        }
+/// What kind of push it is; in RESP2, which confirmation.
+fn push_kind(value: &Value) -> Option<PushKind> {
+    let items = match value {
+        Value::Push { kind, .. } => return Some(kind.clone()),
+        Value::Array(items) => items,
+        _ => return None,
+    };
+    let Some(Value::BulkString(kind)) = items.first() else { return None };
+    match &**kind {
+        b"subscribe" => Some(PushKind::Subscribe),
+        b"psubscribe" => Some(PushKind::PSubscribe),
+        b"ssubscribe" => Some(PushKind::SSubscribe),
+        b"unsubscribe" => Some(PushKind::Unsubscribe),
+        b"punsubscribe" => Some(PushKind::PUnsubscribe),
+        b"sunsubscribe" => Some(PushKind::SUnsubscribe),
+        _ => None,
     }
 }

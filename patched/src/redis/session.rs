@@ -10,7 +10,7 @@ pub(super) struct Session {
     watches: bool,
     /// Something else that only `RESET` undoes: another database, user, mode.
     changed: bool,
-    /// Something was sent whose answers may still come: not even `RESET` helps.
+    /// Something was sent whose answers may still come, or that not even `RESET` undoes.
     out_of_step: bool,
 }
 
@@ -31,24 +31,27 @@ impl Session {
         self.out_of_step = true;
     }
 
-    /// Takes note of packed commands that go out. Returns whether any of them has to do with all this; if
-    /// one of their answers is an error, nobody knows where the server stands.
-    pub(super) fn note(&mut self, packed: &[u8]) -> bool {
+    /// Takes note of packed commands that go out, and for how many answers these are. Returns whether any of
+    /// them has to do with all this; if one of their answers is an error, nobody knows where the server stands.
+    pub(super) fn note(&mut self, packed: &[u8], answers: usize) -> bool {
         let mut concerned = false;
+        let mut commands = 0;
         let mut rest = packed;
         while !rest.is_empty() {
-            let Some((name, behind)) = split_command(rest) else {
+            let Some((name, argument, behind)) = split_command(rest) else {
                 // Written by hand: it may be anything.
                 self.out_of_step = true;
                 return true;
             };
-            concerned |= self.note_name(name);
+            concerned |= self.note_command(name, argument);
+            commands += 1;
             rest = behind;
         }
+        self.out_of_step |= commands != answers;
         concerned
     }
 
-    fn note_name(&mut self, name: &[u8]) -> bool {
+    fn note_command(&mut self, name: &[u8], argument: &[u8]) -> bool {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         // All of them are that short, and most commands begin otherwise.
         match name {
@@ -58,6 +61,12 @@ impl Session {
             [b'w' | b'W', ..] if is("WATCH") => self.watches = true,
             // Inside a transaction it is only put in the queue, and EXEC does the same.
             [b'u' | b'U', ..] if is("UNWATCH") => self.watches &= self.in_transaction,
+            // Its other subcommands have nothing to do with the connection.
+            [b's' | b'S', ..] if is("SCRIPT") => {
+                let debugs = argument.eq_ignore_ascii_case(b"DEBUG");
+                self.out_of_step |= debugs;
+                return debugs;
+            }
             _ if CHANGES.iter().any(|change| is(change)) => self.changed = true,
             _ => return false,
         }
@@ -90,14 +99,19 @@ const CHANGES: [&str; 15] = [
     "SYNC",
 ];
 
-/// The name of the first command, and what is behind that command.
-fn split_command(packed: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The name of the first command, its first argument, empty if it has none, and what is behind that command.
+fn split_command(packed: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (count, rest) = split_number(packed.strip_prefix(b"*")?)?;
     let (name, mut rest) = split_bulk(rest)?;
-    for _ in 1..count {
-        rest = split_bulk(rest)?.1;
+    let mut first: &[u8] = &[];
+    for number in 1..count {
+        let (argument, behind) = split_bulk(rest)?;
+        if number == 1 {
+            first = argument;
+        }
+        rest = behind;
     }
-    Some((name, rest))
+    Some((name, first, rest))
 }
 
 fn split_bulk(packed: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -123,7 +137,7 @@ mod tests {
     fn after(commands: &[Cmd]) -> Session {
         let mut session = Session::default();
         for command in commands {
-            session.note(&command.get_packed_command());
+            session.note(&command.get_packed_command(), 1);
         }
         session
     }
@@ -168,12 +182,34 @@ mod tests {
     fn a_command_in_the_middle_of_a_pipeline_counts() {
         let mut session = Session::default();
         let pipeline = pipe().get("a").cmd("SELECT").arg(1).get("b").get_packed_pipeline();
-        assert!(session.note(&pipeline));
+        assert!(session.note(&pipeline, 3));
         assert!(!session.is_clean());
 
         let mut session = Session::default();
-        assert!(session.note(&pipe().atomic().set("a", 1).get("a").get_packed_pipeline()));
+        let pipeline = pipe().atomic().set("a", 1).get("a").get_packed_pipeline();
+        assert!(session.note(&pipeline, 4));
         assert!(session.is_clean());
+    }
+
+    /// Scripts run under a debugger from then on, which `RESET` does not end.
+    #[test]
+    fn a_session_in_which_scripts_are_debugged_is_not_kept() {
+        assert!(
+            after(&[with("SCRIPT", "LOAD"), with("script", "exists"), cmd("SCRIPT")]).is_clean()
+        );
+        assert!(after(&[with("SCRIPT", "DEBUG")]).is_out_of_step());
+        assert!(after(&[cmd("script").arg("debug").arg("SYNC").clone()]).is_out_of_step());
+    }
+
+    #[test]
+    fn each_command_has_one_answer_to_be_read() {
+        let pipeline = pipe().get("a").get("b").get_packed_pipeline();
+        for (answers, is_clean) in [(0, false), (1, false), (2, true), (3, false)] {
+            let mut session = Session::default();
+            session.note(&pipeline, answers);
+            assert_eq!(session.is_clean(), is_clean, "{answers}");
+            assert_eq!(session.is_out_of_step(), !is_clean, "{answers}");
+        }
     }
 
     #[test]
@@ -185,7 +221,7 @@ mod tests {
             "*2\r\n$1\r\na\r\n",
         ] {
             let mut session = Session::default();
-            assert!(session.note(bytes.as_bytes()), "{bytes:?}");
+            assert!(session.note(bytes.as_bytes(), 1), "{bytes:?}");
             assert!(!session.is_clean(), "{bytes:?}");
         }
     }

@@ -63,16 +63,9 @@ impl Stream {
         }
     }
 
-    /// Whether the server has closed an idle connection, or says something that nobody has asked for. With
-    /// TLS it cannot be told without reading.
+    /// Whether the server has closed an idle connection, or says something that nobody has asked for.
     pub(super) fn is_spoilt(&self) -> bool {
-        let result = match self {
-            Self::Tcp(stream) => stream.try_read(&mut [0]),
-            #[cfg(feature = "tls")]
-            Self::Tls(_) => return false,
-            Self::Unix(stream) => stream.try_read(&mut [0]),
-        };
-        !result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        !self.read_now(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// What was received and not yet read, without waiting for more.
@@ -80,7 +73,14 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             #[cfg(feature = "tls")]
-            Self::Tls(_) => Err(io::ErrorKind::WouldBlock.into()),
+            Self::Tls(stream) => {
+                // The session may have things of its own to read, as tickets: the socket cannot be asked.
+                let tcp = stream.get_ref();
+                tcp.set_nonblocking(true)?;
+                let result = (&**stream).read(buffer);
+                tcp.set_nonblocking(false)?;
+                result
+            }
             Self::Unix(stream) => stream.try_read(buffer),
         }
     }
