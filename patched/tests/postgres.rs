@@ -365,6 +365,29 @@ fn a_client_that_goes_while_the_server_is_deaf_closes_its_socket() {
 }
 
 #[test]
+fn a_client_that_goes_while_its_request_is_being_written_closes_its_socket() {
+    let (go, may_go) = channel::<()>();
+    let may_go = Arc::new(Mutex::new(may_go));
+    let (tell, hears) = told();
+    let address = start(move |mut session, number| {
+        if number > 0 {
+            return io::copy(&mut session.0, &mut io::sink()).map(drop);
+        }
+        session.let_in()?;
+        // It does not read before the client has gone.
+        may_go.lock().unwrap().recv().map_err(io::Error::other)?;
+        let _ = io::copy(&mut session.0, &mut io::sink());
+        tell.send(()).map_err(io::Error::other)
+    });
+    let long = "x".repeat(20_000_000);
+    let mut client = connect(address);
+    assert!(timeout(LIMIT, || client.batch_execute(&long)).is_err());
+    timeout(PATIENCE, || client.close()).unwrap().unwrap();
+    go.send(()).unwrap();
+    next(&hears);
+}
+
+#[test]
 fn when_all_are_killed_the_clients_that_are_left_are_closed() {
     let address = start(|mut session, _| {
         session.let_in()?;
@@ -439,4 +462,113 @@ fn a_copy_loses_nothing_when_a_write_is_cut_short() {
     let mut row = || timeout(LIMIT, || writer.write(&[&text]));
     while row().map(Result::unwrap).is_ok() {}
     assert!(row().unwrap().is_err());
+}
+
+/// Plays the server's part of copies: `refused` fails at its begin, `triggered` before its data, and `spoilt`
+/// at its end. Each `Sync` outside of a copy has its answer.
+fn serve_copies(session: &mut scripted_postgres::Session) -> io::Result<()> {
+    session.let_in()?;
+    let (mut copy, mut copies, mut skips) = (String::new(), false, false);
+    loop {
+        let message = session.read()?;
+        match message.tag {
+            b'S' if copies => {}
+            b'S' => {
+                skips = false;
+                session.ready(b'I')?;
+            }
+            _ if skips => {}
+            b'P' if message.sql() == "unknown" => {
+                session.fail("ERROR", "42P01", "no such table")?;
+                skips = true;
+            }
+            b'P' => {
+                copy = message.sql();
+                session.say(b'1', &[])?;
+            }
+            b'D' => {
+                session.say(b't', &[0, 0])?;
+                session.say(b'n', &[])?;
+            }
+            b'B' => {
+                session.say(b'2', &[])?;
+                if copy != "refused" {
+                    session.say(b'G', &[0, 0, 0])?;
+                }
+                copies = copy == "good" || copy == "spoilt";
+                if !copies {
+                    session.fail("ERROR", "42501", "permission denied")?;
+                    skips = true;
+                }
+            }
+            b'c' | b'f' if copies => {
+                copies = false;
+                if message.tag == b'c' && copy == "good" {
+                    session.say(b'C', b"COPY 1\0")?;
+                } else {
+                    session.fail("ERROR", "22P02", "no number")?;
+                    skips = true;
+                }
+            }
+            b'C' => session.say(b'3', &[])?,
+            b'Q' if message.sql().is_empty() => {
+                session.say(b'I', &[])?;
+                session.ready(b'I')?;
+            }
+            b'Q' if message.sql() == "COPY" => session.say(b'G', &[0, 0, 0])?,
+            b'Q' => session.row(&message.sql())?,
+            b'X' => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_fails_leaves_no_answer_to_the_next_call() {
+    let address = start(|mut session, _| serve_copies(&mut session));
+    let refused = Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+    let is_lost = |mut client: Client| {
+        assert!(ask(&mut client, "next").is_err());
+        assert!(client.is_closed());
+    };
+    let is_kept = |client: &mut Client| {
+        for next in ["next", "last"] {
+            assert_eq!(ask(client, next).unwrap(), next);
+        }
+    };
+
+    let mut client = connect(address);
+    assert_eq!(client.copy_in("refused").unwrap_err().code(), refused);
+    is_lost(client);
+    let mut client = connect(address);
+    let mut transaction = client.transaction().unwrap();
+    assert_eq!(transaction.copy_in("refused").unwrap_err().code(), refused);
+    drop(transaction);
+    is_lost(client);
+    let mut client = connect(address);
+    assert_eq!(client.copy_in("triggered").unwrap().finish().unwrap_err().code(), refused);
+    is_lost(client);
+    let mut client = connect(address);
+    let writer = BinaryCopyInWriter::new(client.copy_in("triggered").unwrap(), &[Type::TEXT]);
+    drop(writer);
+    is_lost(client);
+
+    let mut client = connect(address);
+    assert!(client.copy_in("unknown").is_err());
+    is_kept(&mut client);
+    assert!(client.copy_in("spoilt").unwrap().finish().is_err());
+    is_kept(&mut client);
+    drop(client.copy_in("good").unwrap());
+    is_kept(&mut client);
+    assert_eq!(client.copy_in("good").unwrap().finish().unwrap(), 1);
+    is_kept(&mut client);
+}
+
+#[test]
+fn a_copy_by_a_call_that_is_not_for_it_ends_the_connection() {
+    let address = start(|mut session, _| serve_copies(&mut session));
+    let mut client = connect(address);
+    assert!(client.batch_execute("COPY").is_err());
+    assert!(client.is_closed());
+    assert!(timeout(PATIENCE, || ask(&mut client, "next")).unwrap().unwrap_err().is_closed());
 }

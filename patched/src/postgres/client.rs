@@ -433,6 +433,11 @@ impl Client {
     ///
     /// The copy ends with [`finish`](CopyInWriter::finish). Without that, nothing is copied.
     ///
+    /// Where the server refuses a copy whose statement it has prepared (for want of a right, on a lock that it
+    /// does not get in time, by a trigger before the first row) the connection is lost: the next call fails,
+    /// and says so. The [`Client`] has no other way to be sure of whom the next answer is for. Other failures
+    /// leave the connection as it is: of the text of the statement, and of the data.
+    ///
     /// ```no_run
     /// # let mut client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
     /// use std::io::Write;
@@ -454,8 +459,7 @@ impl Client {
     where
         T: ?Sized + ToStatement,
     {
-        let sink = self.link.begin(self.client.copy_in(query))?;
-        Ok(CopyInWriter::new(&self.link, sink))
+        CopyInWriter::begin(&self.link, &self.client, query)
     }
 
     /// Runs a `COPY … TO STDOUT` and returns where its data is read from.

@@ -368,7 +368,7 @@ impl Rules {
     }
 
     fn clean(&self, client: &mut Client) -> Result<(), Unfit> {
-        if !client.link().is_settled() {
+        if !client.link().is_settled() || client.link().is_in_doubt() {
             end_answer(client)?;
         }
         if standing(client)? == Standing::InTransaction {
