@@ -320,3 +320,27 @@ fn a_copy_that_was_refused_does_not_reach_the_next_user() {
     });
     assert_eq!(row, Some("1"), "a session of its own");
 }
+
+#[test]
+fn what_a_client_is_told_while_it_is_idle_does_not_reach_the_next_user() {
+    let address = start(|mut session, _| {
+        session.let_in()?;
+        loop {
+            match session.read()?.tag {
+                b'S' => {
+                    session.say(b'A', b"\0\0\0\x01jobs\0work\0")?;
+                    session.ready(b'I')?;
+                }
+                b'Q' => session.complete("LISTEN", b'I')?,
+                _ => return Ok(()),
+            }
+        }
+    });
+    // The sign of life comes behind what was said to an idle client.
+    let pool = builder(address).validate_after(Duration::ZERO).build().unwrap();
+    pool.get().unwrap().batch_execute("LISTEN jobs").unwrap();
+    let mut client = pool.get().unwrap();
+    assert_eq!(client.notifications().len(), 0);
+    client.check_connection().unwrap();
+    assert_eq!(client.notifications().len(), 1);
+}
