@@ -433,10 +433,11 @@ impl Client {
     ///
     /// The copy ends with [`finish`](CopyInWriter::finish). Without that, nothing is copied.
     ///
-    /// Where the server refuses a copy whose statement it has prepared (for want of a right, on a lock that it
-    /// does not get in time, by a trigger before the first row) the connection is lost: the next call fails,
-    /// and says so. The [`Client`] has no other way to be sure of whom the next answer is for. Other failures
-    /// leave the connection as it is: of the text of the statement, and of the data.
+    /// A copy that the server refuses before it takes data (there is no such table, or no right to it, a lock
+    /// is not to be had, a trigger fails before the first row) costs the connection: the next call fails and
+    /// says so, and a pool does not hand the client out again. For the server then gives one answer too many,
+    /// which would be taken for that of the next call. After an error of the statement's syntax, or of the
+    /// data, and after a copy that was dropped or cut short, the client is as good as before.
     ///
     /// ```no_run
     /// # let mut client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
@@ -694,7 +695,8 @@ impl Client {
         self.link.is_over() || self.client.is_closed()
     }
 
-    /// Closes the connection and waits for its end; a drop does not wait.
+    /// Closes the connection and waits for its end; a drop does not wait. In the middle of a statement the
+    /// server is asked to cancel it, as by a drop.
     ///
     /// ```no_run
     /// # let client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
@@ -708,10 +710,9 @@ impl Client {
     ///
     /// # Yields
     ///
-    /// Until the server was told, at most a second.
-    pub fn close(mut self) -> Result<(), Error> {
+    /// Until the server has been told, about a second at most.
+    pub fn close(self) -> Result<(), Error> {
         let link = Rc::clone(&self.link);
-        self.client.__private_api_close();
         drop(self);
         link.wait_for_end()
     }
