@@ -19,8 +19,8 @@
 //! each in its own way, and the server answers both if it fails in between. So a question is sent behind it
 //! whose answer cannot be mistaken, and the next call looks at that first; see [`Copying`].
 //!
-//! *Code of users* never runs in the background, where it would hold up all connections: notices wait for
-//! the end of the call in which they come.
+//! *Code of users* never runs in the background, where it would hold up all connections: a notice wakes the
+//! call that waits, or is kept for the next one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -45,6 +45,12 @@ use super::watched::Standing;
 
 /// How long a connection whose client is gone may take to end in good order.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How many notices are kept; of more, the last.
+const NOTICES: usize = 1024;
+
+/// After how many messages those who wait for them have a turn.
+const BATCH: usize = 64;
 
 pub(super) type NoticeCallback = Arc<dyn Fn(DbError) + Send + Sync>;
 
@@ -132,13 +138,18 @@ impl Link {
             return Poll::Ready(End::Over);
         }
         self.driver.set(Some(context.waker().clone()));
-        loop {
+        let mut count = 0;
+        while count < BATCH {
             match connection.poll_message(context) {
                 Poll::Ready(Some(Ok(message))) => self.receive(message),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(End::Failed(error)),
                 Poll::Ready(None) => return Poll::Ready(End::Over),
                 Poll::Pending => break,
             }
+            count += 1;
+        }
+        if count == BATCH {
+            context.waker().wake_by_ref();
         }
         if !self.is_left.get() {
             return Poll::Pending;
@@ -149,7 +160,15 @@ impl Link {
 
     fn receive(&self, message: AsyncMessage) {
         match message {
-            AsyncMessage::Notice(notice) => self.notices.borrow_mut().push_back(notice),
+            AsyncMessage::Notice(notice) => {
+                let mut notices = self.notices.borrow_mut();
+                if notices.len() == NOTICES {
+                    notices.pop_front();
+                }
+                notices.push_back(notice);
+                drop(notices);
+                self.wake_listener();
+            }
             AsyncMessage::Notification(notification) => {
                 self.notifications.borrow_mut().push_back(notification);
                 self.wake_listener();
@@ -188,7 +207,7 @@ impl Link {
             self.wait_until_gone();
         }
         self.is_settled.set(false);
-        let result = block_on(answer);
+        let result = self.wait(answer);
         if let Err(error) = &result {
             self.take_in(error);
         }
@@ -211,7 +230,9 @@ impl Link {
     where
         S: Stream<Item = Result<T, Error>>,
     {
-        let piece = block_on(stream.next());
+        // Before a piece is taken: it would be lost if that is cut short.
+        self.deliver_notices();
+        let piece = self.wait(stream.next());
         match &piece {
             Some(Ok(_)) => {}
             Some(Err(error)) => self.take_in(error),
@@ -296,7 +317,7 @@ impl Link {
         if !self.is_in_doubt() {
             return;
         }
-        let answer = block_on(poll_fn(|context| match &mut *self.doubt.borrow_mut() {
+        let answer = self.wait(poll_fn(|context| match &mut *self.doubt.borrow_mut() {
             Some(answer) => answer.as_mut().poll_next(context),
             None => Poll::Ready(None),
         }));
@@ -347,6 +368,27 @@ impl Link {
     /// Says of a closed connection what closed it, to the first who asks.
     fn explain(&self, error: Error) -> Error {
         if error.is_closed() { self.take_failure().unwrap_or(error) } else { error }
+    }
+
+    /// Waits for something, and delivers the notices that come meanwhile.
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        loop {
+            let ready = block_on(poll_fn(|context| {
+                if let Poll::Ready(ready) = future.as_mut().poll(context) {
+                    return Poll::Ready(Some(ready));
+                }
+                if !self.notices.borrow().is_empty() {
+                    return Poll::Ready(None);
+                }
+                self.listener.set(Some(context.waker().clone()));
+                Poll::Pending
+            }));
+            if let Some(ready) = ready {
+                return ready;
+            }
+            self.deliver_notices();
+        }
     }
 
     /// Calls code of the user.
