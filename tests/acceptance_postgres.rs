@@ -320,6 +320,77 @@ fn a_hundred_thousand_rows_are_copied_both_ways() {
 
 #[test]
 #[ignore = "acceptance: needs PostgreSQL"]
+fn a_copy_that_is_refused_gives_nobody_the_answer_of_another() {
+    let server = PostgresServer::start();
+    let mut observer = server.client();
+    observer
+        .batch_execute(
+            "CREATE TABLE plain (n int); CREATE TABLE guarded (n int); \
+             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'not here'; END $$; \
+             CREATE TRIGGER refuse BEFORE INSERT ON guarded FOR EACH STATEMENT \
+             EXECUTE FUNCTION refuse()",
+        )
+        .unwrap();
+    // An answer that is there before its statement has run would be that of another.
+    let check = |mut client: Client, is_kept: bool| {
+        let next = client.batch_execute("INSERT INTO plain SELECT 1 FROM pg_sleep(0.05)");
+        assert_eq!((next.is_ok(), client.is_closed()), (is_kept, !is_kept));
+        if is_kept {
+            assert_eq!(count(&mut client, "SELECT count(*) FROM plain"), 1);
+            client.batch_execute("TRUNCATE plain").unwrap();
+        }
+    };
+    let begin: [fn(&mut Client); 2] = [
+        |client| {
+            client.batch_execute("SET default_transaction_read_only = on").unwrap();
+            let error = client.copy_in("COPY plain FROM STDIN").unwrap_err();
+            assert_eq!(error.code(), Some(&SqlState::READ_ONLY_SQL_TRANSACTION));
+        },
+        |client| {
+            let mut writer = client.copy_in("COPY guarded FROM STDIN").unwrap();
+            writer.write_all(b"1\n").unwrap();
+            let error = writer.finish().unwrap_err();
+            assert_eq!(error.code(), Some(&SqlState::RAISE_EXCEPTION));
+        },
+    ];
+    for begin in begin {
+        let mut client = server.client();
+        begin(&mut client);
+        check(client, false);
+        let pool = pool(&server, 1);
+        begin(&mut pool.get().unwrap());
+        assert_eq!(count(&mut pool.get().unwrap(), "SELECT 7::bigint"), 7);
+    }
+    let mut client = server.client();
+    drop(client.copy_in("COPY guarded FROM STDIN").unwrap());
+    check(client, false);
+    let mut client = server.client();
+    let error = client.copy_in("COPY nothing FROM STDIN").unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::UNDEFINED_TABLE));
+    check(client, false);
+    // It is of the text, and of the data.
+    let mut client = server.client();
+    let error = client.copy_in("COPY plain FROM NOWHERE").unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::SYNTAX_ERROR));
+    check(client, true);
+    let mut client = server.client();
+    let mut writer = client.copy_in("COPY plain FROM STDIN").unwrap();
+    writer.write_all(b"no number\n").unwrap();
+    assert!(writer.finish().is_err());
+    check(client, true);
+    // In a transaction that it has made fail, too.
+    let mut client = server.client();
+    let mut transaction = client.transaction().unwrap();
+    drop(transaction.copy_in("COPY plain FROM STDIN").unwrap());
+    let error = transaction.batch_execute("SELECT 1").unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::IN_FAILED_SQL_TRANSACTION));
+    drop(transaction);
+    check(client, true);
+}
+
+#[test]
+#[ignore = "acceptance: needs PostgreSQL"]
 fn a_statement_is_cancelled_from_elsewhere() {
     let server = PostgresServer::start();
     let mut client = server.client();
@@ -385,8 +456,11 @@ fn notifications_and_notices_come_by_themselves() {
     let mut other = teller.wait().unwrap();
     other.batch_execute("NOTIFY jobs, 'fourth'").unwrap();
     let start = Instant::now();
-    let rest: Vec<_> = listener.notifications().timeout_iter(Duration::from_millis(200)).collect();
-    assert_eq!(rest.len(), 1);
+    let next = listener.notifications().timeout_iter(SOON).next().unwrap().unwrap();
+    assert_eq!(next.payload(), "fourth");
+    assert!(start.elapsed() < SOON);
+    let start = Instant::now();
+    assert_eq!(listener.notifications().timeout_iter(Duration::from_millis(200)).count(), 0);
     assert!(start.elapsed() >= Duration::from_millis(200));
 
     // The end of the connection ends the wait.

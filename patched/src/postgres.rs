@@ -29,7 +29,9 @@
 //! # TLS
 //!
 //! With the feature `tls`, a [`TlsConnector`](evy_green_net::tls::TlsConnector) of evy takes the place of
-//! [`NoTls`]. Its certificates are checked whatever the `sslmode`. SCRAM is bound to the certificate
+//! [`NoTls`]. Its certificates are checked whatever the `sslmode`. But with `sslmode=prefer`, which is the
+//! default, there is no TLS if the server says that it has none, and who sits in between can say so for it:
+//! `sslmode=require` puts an end to that. SCRAM is bound to the certificate
 //! (`tls-server-end-point`), unless that is signed by Ed25519 or RSASSA-PSS.
 //!
 //! # Features
@@ -48,6 +50,8 @@
 //! * A [`Transaction`] that is dropped sends its rollback and does not wait for it; nor does the drop of a
 //!   [`Client`] wait. Either way the server gets it, also while the green thread unwinds.
 //! * A client that is dropped in the middle of a statement has the server cancel it.
+//! * A [`copy_in`](Client::copy_in) that the server refuses costs the connection: with the original the next
+//!   call takes an answer that is not its own.
 //! * [`CancelToken::cancel_query`] waits until the server has passed the request on, so that it never hits a
 //!   later statement.
 //! * A failure to connect is an error of communication, with an [`io::Error`](std::io::Error) that names the

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use evy_patched::postgres::{Config, NoTls, PoolBuilder};
+use evy_patched::postgres::{Config, NoTls, PoolBuilder, SimpleQueryMessage};
 use evy_runtime::{sleep, spawn, timeout, unblock};
 use scripted_postgres::{Session, start};
 
@@ -276,4 +276,71 @@ fn a_client_that_ended_while_it_was_idle_is_not_handed_out() {
         // A turn of the hub, in which it is read.
         sleep(Duration::from_millis(2));
     }
+}
+
+#[test]
+fn a_copy_that_was_refused_does_not_reach_the_next_user() {
+    let address = start(|mut session, number| {
+        session.let_in()?;
+        let mut skips = false;
+        loop {
+            let message = session.read()?;
+            match message.tag {
+                b'S' => {
+                    skips = false;
+                    session.ready(b'I')?;
+                }
+                _ if skips => {}
+                b'P' => session.say(b'1', &[])?,
+                b'D' => {
+                    session.say(b't', &[0, 0])?;
+                    session.say(b'n', &[])?;
+                }
+                b'B' => {
+                    session.say(b'2', &[])?;
+                    session.fail("ERROR", "42501", "permission denied")?;
+                    skips = true;
+                }
+                b'Q' if message.sql().is_empty() => {
+                    session.say(b'I', &[])?;
+                    session.ready(b'I')?;
+                }
+                b'Q' => session.row(&number.to_string())?,
+                b'X' => return Ok(()),
+                _ => {}
+            }
+        }
+    });
+    let pool = builder(address).build().unwrap();
+    assert!(pool.get().unwrap().copy_in("COPY people FROM STDIN").is_err());
+    let rows = pool.get().unwrap().simple_query("who").unwrap();
+    let row = rows.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    assert_eq!(row, Some("1"), "a session of its own");
+}
+
+#[test]
+fn what_a_client_is_told_while_it_is_idle_does_not_reach_the_next_user() {
+    let address = start(|mut session, _| {
+        session.let_in()?;
+        loop {
+            match session.read()?.tag {
+                b'S' => {
+                    session.say(b'A', b"\0\0\0\x01jobs\0work\0")?;
+                    session.ready(b'I')?;
+                }
+                b'Q' => session.complete("LISTEN", b'I')?,
+                _ => return Ok(()),
+            }
+        }
+    });
+    // The sign of life comes behind what was said to an idle client.
+    let pool = builder(address).validate_after(Duration::ZERO).build().unwrap();
+    pool.get().unwrap().batch_execute("LISTEN jobs").unwrap();
+    let mut client = pool.get().unwrap();
+    assert_eq!(client.notifications().len(), 0);
+    client.check_connection().unwrap();
+    assert_eq!(client.notifications().len(), 1);
 }

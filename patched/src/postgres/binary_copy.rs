@@ -10,7 +10,7 @@ pub use tokio_postgres::binary_copy::BinaryCopyOutRow;
 use tokio_postgres::binary_copy::{self, BinaryCopyOutStream};
 use tokio_postgres::types::{BorrowToSql, ToSql, Type};
 
-use super::link::Link;
+use super::link::{Copying, Link};
 use super::{CopyInWriter, CopyOutReader, failure};
 
 /// Writes rows into a `COPY … FROM STDIN BINARY`.
@@ -31,8 +31,9 @@ use super::{CopyInWriter, CopyOutReader, failure};
 /// knows which rows were taken: then every later call fails.
 #[must_use = "nothing is copied without `finish`"]
 pub struct BinaryCopyInWriter<'a> {
-    link: &'a Link,
+    // What it sends when it is dropped comes before what `copying` asks behind it.
     sink: Pin<Box<binary_copy::BinaryCopyInWriter>>,
+    copying: Copying<'a>,
     /// A write is under way, or has not come to its end.
     is_cut_short: bool,
 }
@@ -48,11 +49,11 @@ impl<'a> BinaryCopyInWriter<'a> {
     ///
     /// Never.
     pub fn new(writer: CopyInWriter<'a>, types: &[Type]) -> Self {
-        let (link, sink) = writer.into_parts();
+        let (sink, copying) = writer.into_parts();
         let sink = sink.expect("nothing has been written yet");
         Self {
-            link,
             sink: Box::pin(binary_copy::BinaryCopyInWriter::new(sink, types)),
+            copying,
             is_cut_short: false,
         }
     }
@@ -73,7 +74,7 @@ impl<'a> BinaryCopyInWriter<'a> {
     pub fn write(&mut self, values: &[&(dyn ToSql + Sync)]) -> Result<(), Error> {
         self.check()?;
         self.is_cut_short = true;
-        let result = self.link.begin(self.sink.as_mut().write(values));
+        let result = self.copying.link().begin(self.sink.as_mut().write(values));
         self.is_cut_short = false;
         result
     }
@@ -99,7 +100,7 @@ impl<'a> BinaryCopyInWriter<'a> {
     {
         self.check()?;
         self.is_cut_short = true;
-        let result = self.link.begin(self.sink.as_mut().write_raw(values));
+        let result = self.copying.link().begin(self.sink.as_mut().write_raw(values));
         self.is_cut_short = false;
         result
     }
@@ -115,7 +116,7 @@ impl<'a> BinaryCopyInWriter<'a> {
     /// Until the answer is there.
     pub fn finish(mut self) -> Result<u64, Error> {
         self.check()?;
-        self.link.call(self.sink.as_mut().finish())
+        self.copying.finish(self.sink.as_mut().finish())
     }
 
     fn check(&self) -> Result<(), Error> {

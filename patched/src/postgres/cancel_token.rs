@@ -63,7 +63,8 @@ impl CancelToken {
     ///
     /// # Yields
     ///
-    /// Until the server has the request.
+    /// Until the server has passed the request on; it is given a second for that, on top of the
+    /// [`connect_timeout`](super::Config::connect_timeout).
     pub fn cancel_query<T>(&self, mut tls: T) -> Result<(), Error>
     where
         T: MakeTlsConnect<Socket>,
@@ -82,18 +83,16 @@ impl CancelToken {
         C: TlsConnect<Socket>,
     {
         let Self { token, target } = self;
-        within(
-            target.timeout,
-            || target.place(),
-            || {
-                let socket = target.connect().map_err(failure::of_io)?;
-                let mut answer = socket.try_clone().map_err(failure::of_io)?;
-                block_on(token.cancel_query_raw(socket, make_tls(target)?))?;
-                // The server closes once the request is passed on. One that does not has it all the same.
-                let _ = timeout(HEARD, || block_on(wait_for_end(&mut answer)));
-                Ok(())
-            },
-        )
+        let ask = || {
+            let socket = target.connect().map_err(failure::of_io)?;
+            let answer = socket.try_clone().map_err(failure::of_io)?;
+            block_on(token.cancel_query_raw(socket, make_tls(target)?))?;
+            Ok(answer)
+        };
+        let mut answer = within(target.timeout, || target.place(), ask)?;
+        // The server closes once the request is passed on. One that does not has it all the same.
+        let _ = timeout(HEARD, || block_on(wait_for_end(&mut answer)));
+        Ok(())
     }
 }
 

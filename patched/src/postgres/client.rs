@@ -433,6 +433,12 @@ impl Client {
     ///
     /// The copy ends with [`finish`](CopyInWriter::finish). Without that, nothing is copied.
     ///
+    /// A copy that the server refuses before it takes data (there is no such table, or no right to it, a lock
+    /// is not to be had, a trigger fails before the first row) costs the connection: the next call fails and
+    /// says so, and a pool does not hand the client out again. For the server then gives one answer too many,
+    /// which would be taken for that of the next call. After an error of the statement's syntax, or of the
+    /// data, and after a copy that was dropped or cut short, the client is as good as before.
+    ///
     /// ```no_run
     /// # let mut client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
     /// use std::io::Write;
@@ -454,8 +460,7 @@ impl Client {
     where
         T: ?Sized + ToStatement,
     {
-        let sink = self.link.begin(self.client.copy_in(query))?;
-        Ok(CopyInWriter::new(&self.link, sink))
+        CopyInWriter::begin(&self.link, &self.client, query)
     }
 
     /// Runs a `COPY … TO STDOUT` and returns where its data is read from.
@@ -690,7 +695,8 @@ impl Client {
         self.link.is_over() || self.client.is_closed()
     }
 
-    /// Closes the connection and waits for its end; a drop does not wait.
+    /// Closes the connection and waits for its end; a drop does not wait. In the middle of a statement the
+    /// server is asked to cancel it, as by a drop.
     ///
     /// ```no_run
     /// # let client = evy_patched::postgres::Client::connect("", evy_patched::postgres::NoTls)?;
@@ -704,10 +710,9 @@ impl Client {
     ///
     /// # Yields
     ///
-    /// Until the server was told, at most a second.
-    pub fn close(mut self) -> Result<(), Error> {
+    /// Until the server has been told, about a second at most.
+    pub fn close(self) -> Result<(), Error> {
         let link = Rc::clone(&self.link);
-        self.client.__private_api_close();
         drop(self);
         link.wait_for_end()
     }

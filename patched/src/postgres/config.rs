@@ -237,7 +237,12 @@ impl Config {
         self.config.get_application_name()
     }
 
-    /// Whether there is to be TLS. At first, where the server has it and the connector, too.
+    /// Whether there is to be TLS. At first ([`Prefer`](SslMode::Prefer)), where the server has it and the
+    /// connector, too.
+    ///
+    /// So a server without it, or anybody between who says so in its name, is spoken to in plain text, and
+    /// given the password if it asks for that. Where the network is not to be trusted, say
+    /// [`Require`](SslMode::Require) (`sslmode=require`): then there is TLS, or no connection.
     ///
     /// ```
     /// use evy_patched::postgres::Config;
@@ -277,7 +282,8 @@ impl Config {
 
     /// Whether the server is asked for TLS first, as it is unless this is called, or TLS begins at once.
     ///
-    /// That needs PostgreSQL 17, and a connector that offers the protocol `postgresql` (ALPN).
+    /// That needs PostgreSQL 17, and a connector that offers the protocol `postgresql` (ALPN): without that the
+    /// server ends the handshake. It also needs [`SslMode::Require`].
     ///
     /// ```
     /// use evy_patched::postgres::Config;
@@ -788,7 +794,9 @@ impl Config {
 
     /// What is called with each notice of the server. At first they go to the log (crate `log`) as information.
     ///
-    /// It is called by the call during which, or after which, the notice came; it may park.
+    /// It is called by the call that waits when the notice comes, at once, and before that call returns. What
+    /// comes while there is no such call is kept for the next one. It may park; of what comes meanwhile, as
+    /// without a call, the last 1024 are kept.
     ///
     /// ```
     /// let mut config = evy_patched::postgres::Config::new();

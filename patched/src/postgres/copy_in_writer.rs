@@ -7,10 +7,10 @@ use std::mem;
 
 use bytes::Bytes;
 use futures_util::Sink;
-use tokio_postgres::{CopyInSink, Error};
+use tokio_postgres::{Client, CopyInSink, Error, ToStatement};
 
 use super::lazy_pin::LazyPin;
-use super::link::Link;
+use super::link::{Copying, Link};
 
 /// Bytes beyond which what was written is sent.
 const BATCH: usize = 16 * 1024;
@@ -21,39 +21,47 @@ const BATCH: usize = 16 * 1024;
 /// nothing. A write that is cut short, by a timeout, has taken nothing, and can be made again.
 #[must_use = "nothing is copied without `finish`"]
 pub struct CopyInWriter<'a> {
-    link: &'a Link,
+    // What it sends when it is dropped comes before what `copying` asks behind it.
     sink: LazyPin<CopyInSink<Bytes>>,
     buffer: Vec<u8>,
+    copying: Copying<'a>,
 }
 
 impl<'a> CopyInWriter<'a> {
-    pub(super) fn new(link: &'a Link, sink: CopyInSink<Bytes>) -> Self {
-        Self { link, sink: LazyPin::new(sink), buffer: Vec::new() }
+    pub(super) fn begin<T>(link: &'a Link, client: &'a Client, query: &T) -> Result<Self, Error>
+    where
+        T: ?Sized + ToStatement,
+    {
+        let copying = Copying::new(link, client);
+        let sink = link.begin(client.copy_in(query))?;
+        Ok(Self { sink: LazyPin::new(sink), buffer: Vec::new(), copying })
     }
 
     /// What it is made of, if nothing was sent.
-    pub(super) fn into_parts(self) -> (&'a Link, Option<CopyInSink<Bytes>>) {
+    pub(super) fn into_parts(self) -> (Option<CopyInSink<Bytes>>, Copying<'a>) {
         let is_unused = self.buffer.is_empty();
-        (self.link, self.sink.into_unpinned().filter(|_| is_unused))
+        (self.sink.into_unpinned().filter(|_| is_unused), self.copying)
     }
 
     /// Ends the copy, and returns how many rows it has.
     ///
     /// # Errors
     ///
-    /// The server's, if it does not like the data.
+    /// The server's, if it does not like the data. See [`Client::copy_in`](super::Client::copy_in) for when
+    /// the connection is lost with it.
     ///
     /// # Yields
     ///
     /// Until the answer is there.
     pub fn finish(mut self) -> Result<u64, Error> {
         self.send()?;
-        self.link.call(self.sink.pinned().finish())
+        self.copying.finish(self.sink.pinned().finish())
     }
 
     /// In steps, none of which loses a byte when it is cut short.
     fn send(&mut self) -> Result<(), Error> {
-        let Self { link, sink, buffer } = self;
+        let Self { sink, buffer, copying } = self;
+        let link = copying.link();
         let mut sink = sink.pinned();
         if !buffer.is_empty() {
             link.begin(poll_fn(|context| sink.as_mut().poll_ready(context)))?;

@@ -15,14 +15,19 @@
 //! throws it away, so the next call gets its own. Whether that may take long is what [`Link::is_settled`]
 //! says; the drop of a client, and the pool, look at it.
 //!
-//! *Code of users* never runs in the background, where it would hold up all connections: notices wait for
-//! the end of the call in which they come.
+//! *A copy that fails* may leave an answer too many: tokio-postgres ends a statement and the copy of its data
+//! each in its own way, and the server answers both if it fails in between. So a question is sent behind it
+//! whose answer cannot be mistaken, and the next call looks at that first; see [`Copying`].
+//!
+//! *Code of users* never runs in the background, where it would hold up all connections: a notice wakes the
+//! call that waits, or is kept for the next one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::io;
 use std::mem;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -33,12 +38,19 @@ use futures_util::Stream;
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::error::DbError;
-use tokio_postgres::{AsyncMessage, Connection, Error, Notification};
+use tokio_postgres::{AsyncMessage, Client, Connection, Error, Notification, SimpleQueryStream};
 
+use super::failure;
 use super::watched::Standing;
 
 /// How long a connection whose client is gone may take to end in good order.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How many notices are kept; of more, the last.
+const NOTICES: usize = 1024;
+
+/// After how many messages those who wait for them have a turn.
+const BATCH: usize = 64;
 
 pub(super) type NoticeCallback = Arc<dyn Fn(DbError) + Send + Sync>;
 
@@ -51,10 +63,16 @@ pub(super) struct Link {
     /// There is no client any more.
     is_left: Cell<bool>,
     end: Cell<End>,
+    /// The connection is in the background.
+    is_driven: Cell<bool>,
+    /// What has the connection looked at in the background, where nothing of its own does.
+    driver: Cell<Option<Waker>>,
+    /// What was asked behind a copy that has failed.
+    doubt: RefCell<Option<Pin<Box<SimpleQueryStream>>>>,
     notifications: RefCell<VecDeque<Notification>>,
     notices: RefCell<VecDeque<DbError>>,
     notice_callback: NoticeCallback,
-    /// Who waits for a notification, or for the end.
+    /// Who waits for a message, or for the end.
     listener: Cell<Option<Waker>>,
 }
 
@@ -73,6 +91,9 @@ impl Link {
             is_settled: Cell::new(true),
             is_left: Cell::new(false),
             end: Cell::new(End::NotYet),
+            is_driven: Cell::new(false),
+            driver: Cell::new(None),
+            doubt: RefCell::default(),
             notifications: RefCell::default(),
             notices: RefCell::default(),
             notice_callback,
@@ -87,14 +108,18 @@ impl Link {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let mut connection = connection;
+        self.is_driven.set(true);
         let driven = Driven(Rc::clone(self));
         spawn_future(async move {
             let mut farewell = None;
             let end = poll_fn(|context| {
                 driven.0.poll_connection(&mut connection, &mut farewell, context)
             });
+            let end = end.await;
             // It is known before the connection drops what calls wait with.
-            driven.0.end.set(end.await);
+            if !driven.0.is_over() {
+                driven.0.end.set(end);
+            }
         });
     }
 
@@ -108,13 +133,23 @@ impl Link {
         S: AsyncRead + AsyncWrite + Unpin,
         T: AsyncRead + AsyncWrite + Unpin,
     {
-        loop {
+        if self.is_over() {
+            // It was broken off.
+            return Poll::Ready(End::Over);
+        }
+        self.driver.set(Some(context.waker().clone()));
+        let mut count = 0;
+        while count < BATCH {
             match connection.poll_message(context) {
                 Poll::Ready(Some(Ok(message))) => self.receive(message),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(End::Failed(error)),
                 Poll::Ready(None) => return Poll::Ready(End::Over),
                 Poll::Pending => break,
             }
+            count += 1;
+        }
+        if count == BATCH {
+            context.waker().wake_by_ref();
         }
         if !self.is_left.get() {
             return Poll::Pending;
@@ -125,7 +160,15 @@ impl Link {
 
     fn receive(&self, message: AsyncMessage) {
         match message {
-            AsyncMessage::Notice(notice) => self.notices.borrow_mut().push_back(notice),
+            AsyncMessage::Notice(notice) => {
+                let mut notices = self.notices.borrow_mut();
+                if notices.len() == NOTICES {
+                    notices.pop_front();
+                }
+                notices.push_back(notice);
+                drop(notices);
+                self.wake_listener();
+            }
             AsyncMessage::Notification(notification) => {
                 self.notifications.borrow_mut().push_back(notification);
                 self.wake_listener();
@@ -153,19 +196,33 @@ impl Link {
     }
 
     /// Makes a call of which more is to come: by [`more`](Self::more), until [`settle`](Self::settle).
+    ///
+    /// One that fails by itself leaves it open what was sent, and what is still to come.
     pub(super) fn begin<T>(
         &self,
         answer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let was_settled = self.is_settled.replace(false);
-        let result = block_on(answer);
-        // An answer of the server has all earlier ones before it. What fails here was not sent.
-        let is_answered = result.as_ref().is_err_and(|error| error.as_db_error().is_some());
-        if result.is_err() {
-            self.is_settled.set(was_settled || is_answered);
+        self.resolve_doubt();
+        if self.is_over() {
+            self.wait_until_gone();
+        }
+        self.is_settled.set(false);
+        let result = self.wait(answer);
+        if let Err(error) = &result {
+            self.take_in(error);
         }
         self.deliver_notices();
         result.map_err(|error| self.explain(error))
+    }
+
+    fn take_in(&self, error: &Error) {
+        if error.as_db_error().is_some() {
+            // It has all earlier answers before it.
+            self.settle();
+        } else if is_unexpected(error) {
+            // Nobody knows what the server and tokio-postgres take each other's words for.
+            self.break_off(End::Over);
+        }
     }
 
     /// The next piece of an answer that was [begun](Self::begin).
@@ -173,9 +230,15 @@ impl Link {
     where
         S: Stream<Item = Result<T, Error>>,
     {
-        let piece = block_on(stream.next());
+        // Before a piece is taken: it would be lost if that is cut short.
+        self.deliver_notices();
+        let piece = self.wait(stream.next());
+        match &piece {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => self.take_in(error),
+            None => self.settle(),
+        }
         if !matches!(piece, Some(Ok(_))) {
-            self.settle();
             self.deliver_notices();
         }
         Some(piece?.map_err(|error| self.explain(error)))
@@ -200,9 +263,75 @@ impl Link {
         self.standing.set(Standing::Unknown);
     }
 
-    /// The client goes. That the channel to the future in the background closes wakes that one.
+    /// The client goes. While a request is being written, nothing but this tells the future behind.
     pub(super) fn leave(&self) {
         self.is_left.set(true);
+        self.wake_driver();
+    }
+
+    fn wake_driver(&self) {
+        if let Some(waker) = self.driver.take() {
+            waker.wake();
+        }
+    }
+
+    /// Ends the connection, whatever is under way.
+    fn break_off(&self, end: End) {
+        if !self.is_over() {
+            self.end.set(end);
+            self.wake_driver();
+        }
+    }
+
+    /// Waits until a connection that is over takes no more requests.
+    fn wait_until_gone(&self) {
+        block_on(poll_fn(|context| {
+            if !self.is_driven.get() {
+                return Poll::Ready(());
+            }
+            self.listener.set(Some(context.waker().clone()));
+            Poll::Pending
+        }));
+    }
+
+    /// A copy has failed: asks behind it. The next call looks at the answer.
+    fn doubt(&self, client: &Client) {
+        if self.is_in_doubt() {
+            // That call never came to send anything.
+            return;
+        }
+        let context = &mut Context::from_waker(Waker::noop());
+        // It only sends, and does not wait. It fails if the connection has ended.
+        if let Poll::Ready(Ok(answer)) = pin!(client.simple_query_raw("")).poll(context) {
+            *self.doubt.borrow_mut() = Some(Box::pin(answer));
+        }
+    }
+
+    /// Whether a copy has failed since the last call.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.doubt.borrow().is_some()
+    }
+
+    /// Waits for what was asked behind a copy. Cut short, the next call does so again.
+    fn resolve_doubt(&self) {
+        if !self.is_in_doubt() {
+            return;
+        }
+        let answer = self.wait(poll_fn(|context| match &mut *self.doubt.borrow_mut() {
+            Some(answer) => answer.as_mut().poll_next(context),
+            None => Poll::Ready(None),
+        }));
+        *self.doubt.borrow_mut() = None;
+        let is_its_own = match answer {
+            Some(Ok(_)) => true,
+            Some(Err(error)) => error.is_closed() || error.as_db_error().is_some(),
+            None => false,
+        };
+        if !is_its_own {
+            let text = "a copy that was refused has left one answer too many";
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, text);
+            self.break_off(End::Failed(failure::of_io(error)));
+        }
     }
 
     /// Whether the connection has ended, as far as is known.
@@ -239,6 +368,27 @@ impl Link {
     /// Says of a closed connection what closed it, to the first who asks.
     fn explain(&self, error: Error) -> Error {
         if error.is_closed() { self.take_failure().unwrap_or(error) } else { error }
+    }
+
+    /// Waits for something, and delivers the notices that come meanwhile.
+    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        loop {
+            let ready = block_on(poll_fn(|context| {
+                if let Poll::Ready(ready) = future.as_mut().poll(context) {
+                    return Poll::Ready(Some(ready));
+                }
+                if !self.notices.borrow().is_empty() {
+                    return Poll::Ready(None);
+                }
+                self.listener.set(Some(context.waker().clone()));
+                Poll::Pending
+            }));
+            if let Some(ready) = ready {
+                return ready;
+            }
+            self.deliver_notices();
+        }
     }
 
     /// Calls code of the user.
@@ -281,6 +431,51 @@ impl Link {
     }
 }
 
+/// Whether it is about a message that has no place where it came.
+fn is_unexpected(error: &Error) -> bool {
+    // It has no other mark; a test would tell if the words changed.
+    error.to_string() == "unexpected message from server"
+}
+
+/// A `COPY … FROM STDIN`, from before it is sent until it is well.
+///
+/// tokio-postgres sends one `Sync` with the statement, and another one with the end of the data. The server
+/// ignores the first if it reads it as a part of the copy. If it refuses the statement, or a trigger fails
+/// before the data, it answers both, and the second answer would be taken for that of the next call.
+pub(super) struct Copying<'a> {
+    link: &'a Link,
+    client: &'a Client,
+    is_well: bool,
+}
+
+impl<'a> Copying<'a> {
+    pub(super) fn new(link: &'a Link, client: &'a Client) -> Self {
+        Self { link, client, is_well: false }
+    }
+
+    pub(super) fn link(&self) -> &'a Link {
+        self.link
+    }
+
+    /// The copy has its end.
+    pub(super) fn finish(
+        &mut self,
+        answer: impl Future<Output = Result<u64, Error>>,
+    ) -> Result<u64, Error> {
+        let result = self.link.call(answer);
+        self.is_well = result.is_ok();
+        result
+    }
+}
+
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        if !self.is_well {
+            self.link.doubt(self.client);
+        }
+    }
+}
+
 /// The connection is in the background. However that ends, whoever waits for it is told.
 struct Driven(Rc<Link>);
 
@@ -290,6 +485,7 @@ impl Drop for Driven {
         if !link.is_over() {
             link.end.set(End::Over);
         }
+        link.is_driven.set(false);
         link.wake_listener();
     }
 }

@@ -13,7 +13,8 @@ use super::link::Link;
 
 /// The notifications of a session: those that are there, and those to come.
 ///
-/// They are read in the background, and kept until they are taken here.
+/// They are read in the background, and kept until they are taken here, however many they are: a session
+/// that listens has to look, or say `UNLISTEN`.
 ///
 /// Where the original's are `FallibleIterator`s, these are [`Iterator`]s of results. All end with the
 /// connection, after the error that has ended it, if there was one.

@@ -76,7 +76,8 @@ const DISCARD: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; 
 /// statement that it is in the middle of cancelled.
 ///
 /// Settings, temporary tables, advisory locks and `LISTEN`s stay, unless [`discard_all`](Self::discard_all)
-/// says otherwise.
+/// says otherwise. What has come for a `LISTEN` before a client is handed out is thrown away; what comes
+/// later, for a `LISTEN` of an earlier user, is kept for the new one.
 ///
 /// # When the server goes
 ///
@@ -296,7 +297,8 @@ impl PoolBuilder {
     /// advisory locks, `LISTEN`s, cursors, plans. It costs the server a question each time.
     ///
     /// That is `DISCARD ALL`, but that prepared statements stay: tokio-postgres has some of its own, and those
-    /// of a user go with their last [`Statement`](super::Statement).
+    /// of a user go with their last [`Statement`](super::Statement). Those that a user made by an SQL `PREPARE`
+    /// stay to the end of the session, or until he says `DEALLOCATE`.
     ///
     /// ```
     /// use evy_patched::postgres::{NoTls, PoolBuilder};
@@ -356,7 +358,10 @@ impl Rules {
         }
         let returned = client.returned().get();
         let is_fresh = returned.is_some_and(|returned| returned.elapsed() < self.validate_after);
-        is_fresh || client.is_valid(self.answer_timeout).is_ok()
+        let is_good = is_fresh || client.is_valid(self.answer_timeout).is_ok();
+        // It may still listen, and somebody may have told it something while it was idle.
+        client.link().forget_messages();
+        is_good
     }
 
     /// Undoes what the last user has left behind; whether that went well.
@@ -368,7 +373,7 @@ impl Rules {
     }
 
     fn clean(&self, client: &mut Client) -> Result<(), Unfit> {
-        if !client.link().is_settled() {
+        if !client.link().is_settled() || client.link().is_in_doubt() {
             end_answer(client)?;
         }
         if standing(client)? == Standing::InTransaction {

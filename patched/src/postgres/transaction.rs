@@ -358,8 +358,7 @@ impl<'a> Transaction<'a> {
     where
         T: ?Sized + ToStatement,
     {
-        let sink = self.link.begin(self.inner().copy_in(query))?;
-        Ok(CopyInWriter::new(self.link, sink))
+        CopyInWriter::begin(self.link, self.inner().client(), query)
     }
 
     /// As [`Client::copy_out`](super::Client::copy_out).
