@@ -64,7 +64,7 @@ fn fault_46_none_of_ten_thousand_requests_under_way_is_lost_at_sigterm() {
     let start = Instant::now();
     while counts.under_way() < CLIENTS {
         assert!(start.elapsed() < PATIENCE, "only {} under way", counts.under_way());
-        thread::sleep(Duration::from_millis(1));
+        evy::sleep(Duration::from_millis(1));
     }
     println!("{CLIENTS} under way after {:.1?}", start.elapsed());
     let own = std::process::id().to_string();
