@@ -47,6 +47,16 @@ impl Look {
         has_both
     }
 
+    /// Whether a part of a head is behind the requests that were seen: it came along with the last of them.
+    pub(crate) fn has_part_of_a_head(&self) -> bool {
+        !self.ends_with_a_head() && self.rest().is_some_and(|rest| !rest.is_empty())
+    }
+
+    /// So nothing is behind it. It is how nearly all that is read ends.
+    fn ends_with_a_head(&self) -> bool {
+        self.bytes.ends_with(b"\n\r\n") || self.bytes.ends_with(b"\n\n")
+    }
+
     /// What is behind the requests that were seen; `None` where that is not known.
     fn rest(&self) -> Option<&[u8]> {
         self.bodies.iter().try_fold(&self.bytes[..], |bytes, length| {
@@ -62,8 +72,7 @@ impl Look {
     }
 
     fn forget_requests(&mut self) {
-        let ends = self.bytes.ends_with(b"\n\r\n") || self.bytes.ends_with(b"\n\n");
-        let left = if ends { 0 } else { self.rest().map_or(0, <[u8]>::len) };
+        let left = if self.ends_with_a_head() { 0 } else { self.rest().map_or(0, <[u8]>::len) };
         if left == 0 && self.bytes.capacity() > KEPT {
             self.bytes = Vec::new();
         }

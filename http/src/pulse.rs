@@ -75,7 +75,6 @@ impl Pulse {
         self.answered_at.set(self.bytes_read.get());
     }
 
-    /// A piece of an answer is there to be sent.
     /// So much of a request's body has come.
     pub(crate) fn count_body(&self, bytes: usize) {
         let (read, written) = self.of_bodies.get();
@@ -88,6 +87,7 @@ impl Pulse {
         self.of_bodies.set((read, written + bytes as u64));
     }
 
+    /// A piece of an answer is there to be sent.
     pub(crate) fn add_unsent(&self) {
         self.unsent.set(self.unsent.get() + 1);
     }
@@ -112,9 +112,11 @@ impl Pulse {
         }
     }
 
-    /// Bytes have come since the last answer. In HTTP/2 they may mean anything.
+    /// Bytes have come since the last answer, or behind its request. In HTTP/2 they may mean anything.
     fn has_begun_a_head(&self) -> bool {
-        self.bytes_read.get() > self.answered_at.get() && !self.is_http2.get()
+        !self.is_http2.get()
+            && (self.bytes_read.get() > self.answered_at.get()
+                || self.look.borrow().has_part_of_a_head())
     }
 }
 

@@ -80,3 +80,21 @@ fn lines_that_end_in_one_byte_and_empty_ones_in_front_are_lines() {
         [false, true]
     );
 }
+
+#[test]
+fn a_part_of_a_head_behind_a_request_is_seen_and_nothing_else_is_taken_for_one() {
+    let has_part = |bytes: &str, lengths: &[Length]| {
+        let mut look = Look::default();
+        look.read(bytes.as_bytes());
+        lengths.iter().for_each(|length| _ = look.has_length_and_coding(*length));
+        look.has_part_of_a_head()
+    };
+    assert!(has_part(&format!("{GET}GET / HT"), &[Known(0)]));
+    assert!(has_part(&format!("{GET}{GET}G"), &[Known(0), Known(0)]));
+    assert!(has_part("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcG", &[Known(3)]));
+    assert!(!has_part(GET, &[Known(0)]));
+    assert!(!has_part("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", &[Known(3)]));
+    assert!(!has_part("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\na", &[Known(3)]));
+    assert!(!has_part(&format!("{CHUNKED}3\r\nabc"), &[Chunked]));
+    assert!(!has_part("", &[]));
+}

@@ -48,6 +48,19 @@ fn fault_17_the_time_for_the_next_request_begins_with_the_end_of_an_answer() {
 }
 
 #[test]
+fn fault_17_a_head_that_came_along_with_a_request_has_30_seconds_from_the_answer() {
+    let (start, pulse) = (Instant::now(), Pulse::default());
+    let mut watched = Watched::new(start);
+    pulse.look.borrow_mut().read(b"GET / HTTP/1.1\r\nHost: test\r\n\r\nGET /");
+    pulse.bytes_read.set(35);
+    pulse.begin_request();
+    pulse.look.borrow_mut().has_length_and_coding(crate::look::Length::Known(0));
+    pulse.end_request();
+    let over = watch(&mut watched, &pulse, start, 200);
+    assert_eq!(over, Some((31, Over::Head)));
+}
+
+#[test]
 fn fault_17_a_body_has_30_seconds_and_one_more_for_each_500_bytes_meanwhile() {
     let (start, pulse) = (Instant::now(), Pulse::default());
     pulse.begin_request();
