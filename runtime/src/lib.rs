@@ -33,6 +33,7 @@ mod kill;
 mod local;
 mod on_exit;
 mod overflow;
+mod pace;
 mod panic_hook;
 mod park;
 mod poll_many;

@@ -32,19 +32,13 @@ use crate::bells::{self, Bells};
 use crate::block_on::Signals;
 use crate::control::{Blocks, Head, Orders, State, Thread, Wake};
 use crate::errands::{ERRAND, Errands};
+use crate::pace::Pace;
 use crate::ready_queue::{ReadyQueue, stack_top};
 use crate::stack::Stacks;
 use crate::switch_hook::SwitchHooks;
 use crate::tasks::Tasks;
 use crate::unpark::{Entry, Tickets, wake_by_number};
 use crate::{deadlock, fork, local, overflow, panic_hook, time};
-
-/// Switches between two looks at the clock while there is work; an I/O call counts [`IO_TICKS`].
-/// A look costs 50–70 ns in effect: under 5 % of a yield ring.
-const LOOK_EVERY: u32 = 256;
-
-/// What an I/O call counts: it takes as long as that many switches.
-const IO_TICKS: u32 = 8;
 
 /// Nanoseconds after which the OS is polled although there is work.
 const POLL_EVERY: u64 = 50_000;
@@ -57,8 +51,8 @@ pub(crate) struct Scheduler {
     pub(crate) ready: ReadyQueue,
     /// Who runs. Meaningless while the loop does.
     current: Cell<Thread>,
-    /// Switches, and I/O calls, since the last look at the clock.
-    ticks: Cell<u32>,
+    /// When to look at the clock.
+    pace: Pace,
     /// I/O calls of the current green thread since it was switched to.
     operations: Cell<u32>,
     /// The clock's reading at the current turn.
@@ -221,7 +215,7 @@ impl Scheduler {
         Self {
             ready: ReadyQueue::new(),
             current: Cell::new(Thread(NonNull::from(&*main))),
-            ticks: Cell::new(0),
+            pace: Pace::new(hub.now()),
             operations: Cell::new(0),
             now: Cell::new(hub.now()),
             clock: hub.clock(),
@@ -347,9 +341,8 @@ impl Scheduler {
                 }
                 continue;
             };
-            let ticks = self.ticks.get() + 1;
-            self.ticks.set(ticks);
-            if ticks >= LOOK_EVERY {
+            self.pace.count_switch();
+            if self.pace.is_time_to_look() {
                 self.look_at_the_clock();
             }
             thread.state.set(State::Running);
@@ -384,8 +377,9 @@ impl Scheduler {
     /// Polls, if it was long ago. The rest of the ready queue waits that long.
     #[cold]
     fn look_at_the_clock(&self) {
-        self.ticks.set(0);
-        if self.clock.read() >= self.now.get() + POLL_EVERY {
+        let now = self.clock.read();
+        self.pace.look(now);
+        if now >= self.now.get() + POLL_EVERY {
             self.turn(false);
         }
     }
@@ -410,6 +404,7 @@ impl Scheduler {
         let mut hub = self.hub.borrow_mut();
         let result = hub.turn(block, &mut |due| self.deliver_due(due));
         self.now.set(hub.now());
+        self.pace.begin(hub.now());
         drop(hub);
         self.bells.tidy(self);
         if let Err(error) = result {
@@ -505,7 +500,7 @@ impl Scheduler {
     /// before the I/O: what it read must not get lost if a kill comes.
     #[inline(always)]
     pub(crate) fn count_operation(&self) {
-        self.ticks.set(self.ticks.get() + IO_TICKS);
+        self.pace.count_io_call();
         let operations = self.operations.get() + 1;
         self.operations.set(operations);
         if operations > OPERATIONS {
@@ -524,13 +519,13 @@ impl Scheduler {
     /// Counts a turn that the loop has not given.
     #[inline(always)]
     pub(crate) fn count_turn(&self) {
-        self.ticks.set(self.ticks.get() + 1);
+        self.pace.count_switch();
     }
 
     /// Whether the loop would look at the clock now.
     #[inline(always)]
     pub(crate) fn is_time_to_look(&self) -> bool {
-        self.ticks.get() >= LOOK_EVERY
+        self.pace.is_time_to_look()
     }
 
     /// Counts an I/O call that a future is about to make, and whether it may: not where the current green
@@ -542,7 +537,7 @@ impl Scheduler {
             return false;
         }
         self.operations.set(operations + 1);
-        self.ticks.set(self.ticks.get() + IO_TICKS);
+        self.pace.count_io_call();
         true
     }
 
