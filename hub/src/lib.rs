@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use clock::Clock;
+pub use driver::BATCH;
 use driver::{Buffer, Driver, Mode};
 pub use fork::{Generation, InChild};
 pub use readiness::{Direction, Readiness};
@@ -607,21 +608,53 @@ impl Hub {
     ///
     /// Those of the OS's wait; none that a program can bring about.
     pub fn turn(&mut self, block: bool, due: &mut impl FnMut(Due)) -> io::Result<()> {
-        if block && !self.remote.mailbox.has_messages() {
-            self.poll_patiently()?;
-        } else {
-            self.poll(Some(Duration::ZERO))?;
+        if !block || self.remote.mailbox.has_messages() {
+            return self.turn_at_most(BATCH, due);
         }
+        self.poll_patiently()?;
+        self.hand_over(due);
+        Ok(())
+    }
+
+    /// One turn that does not wait, and that leaves more than `most` events with the OS for the next one;
+    /// deadlines and messages all come. For users of the hub who have enough to do already.
+    ///
+    /// An event that is taken waits for its turn as it would in the OS, but in the OS nothing has yet been
+    /// touched on its account. An echo server with 10,000 busy connections that took all events at each
+    /// poll had touched ten thousand sockets before it read from the first one: 7,400 ns of CPU a request
+    /// against 6,500.
+    ///
+    /// ```
+    /// # use std::os::fd::AsFd;
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
+    /// hub.add_deadline(hub.clock().read(), owner);
+    /// let mut due = Vec::new();
+    /// hub.turn_at_most(1, &mut |item| due.push(item))?;
+    /// assert_eq!(due, [evy_hub::Due::Deadline(owner)]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`turn`](Self::turn).
+    pub fn turn_at_most(&mut self, most: usize, due: &mut impl FnMut(Due)) -> io::Result<()> {
+        self.poll(most, Some(Duration::ZERO))?;
+        self.hand_over(due);
+        Ok(())
+    }
+
+    /// Reads the clock, and hands over what is due.
+    fn hand_over(&mut self, due: &mut impl FnMut(Due)) {
         self.now = self.clock.read();
         self.hand_over_messages(due);
         self.hand_over_events(due);
         self.timers.advance(self.now, &mut |owner| due(Due::Deadline(owner)));
-        Ok(())
     }
 
-    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    fn poll(&mut self, most: usize, timeout: Option<Duration>) -> io::Result<()> {
         self.polls += 1;
-        self.remote.driver.wait(&mut self.events, timeout)
+        self.remote.driver.wait(&mut self.events, most, timeout)
     }
 
     /// Spins for a moment where that pays, then sleeps until something is due.
@@ -631,7 +664,7 @@ impl Hub {
         if let Some(spin_end) = self.spin.until(now) {
             let end = deadline.map_or(spin_end, |deadline| deadline.min(spin_end));
             loop {
-                self.poll(Some(Duration::ZERO))?;
+                self.poll(BATCH, Some(Duration::ZERO))?;
                 if !self.events.is_empty() || self.remote.mailbox.has_messages() {
                     self.spin.paid();
                     return Ok(());
@@ -647,9 +680,9 @@ impl Hub {
         }
         let timeout = deadline.map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)));
         if timeout.is_some_and(|timeout| timeout.is_zero()) || !self.remote.mailbox.fall_asleep() {
-            return self.poll(Some(Duration::ZERO));
+            return self.poll(BATCH, Some(Duration::ZERO));
         }
-        let result = self.poll(timeout);
+        let result = self.poll(BATCH, timeout);
         self.remote.mailbox.wake_up();
         self.spin.slept(self.clock.read() - now);
         result

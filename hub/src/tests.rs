@@ -54,6 +54,36 @@ fn a_descriptor_registered_once_reports_every_edge() {
     }
 }
 
+/// Except with polling, which takes as many as its list holds.
+#[test]
+fn a_turn_at_most_leaves_the_other_events_for_the_next_ones_in_their_order() {
+    for mut hub in hubs() {
+        let mut pairs: Vec<_> = (1..=10).map(|_| UnixStream::pair().unwrap()).collect();
+        let keys: Vec<_> =
+            pairs.iter().map(|(ours, _)| hub.register(ours.as_fd()).unwrap()).collect();
+        // They are writable from the start.
+        assert_eq!(poll(&mut hub), []);
+        for (n, (key, (_, theirs))) in (1..).zip(keys.into_iter().zip(&mut pairs)) {
+            hub.wait(key, Direction::Read, owner(n), Company::Alone).unwrap();
+            theirs.write_all(b"x").unwrap();
+        }
+        hub.add_deadline(hub.clock().read(), owner(99));
+        let mut turns = Vec::new();
+        while turns.iter().map(Vec::len).sum::<usize>() < 11 {
+            let mut due = Vec::new();
+            hub.turn_at_most(4, &mut |item| due.push(item)).unwrap();
+            turns.push(due);
+        }
+        assert!(turns[0].contains(&Due::Deadline(owner(99))), "deadlines always come: {turns:?}");
+        turns[0].pop();
+        if !matches!(hub.events, Buffer::Portable(_)) {
+            assert_eq!(turns.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2], "{hub:?}");
+            let expected: Vec<_> = (1..=10).map(|n| Due::Ready(owner(n))).collect();
+            assert_eq!(turns.concat(), expected);
+        }
+    }
+}
+
 /// FAULTS row 1: the number of a closed descriptor is reused while its event is in the batch.
 #[test]
 fn fault_01_an_event_of_a_closed_descriptor_wakes_nobody_who_got_its_number() {
@@ -69,7 +99,7 @@ fn fault_01_an_event_of_a_closed_descriptor_wakes_nobody_who_got_its_number() {
         first_peer.write_all(b"x").unwrap();
         second_peer.write_all(b"x").unwrap();
         // The batch of events is fetched; before it is looked at, the second one is closed.
-        hub.poll(Some(Duration::ZERO)).unwrap();
+        hub.poll(BATCH, Some(Duration::ZERO)).unwrap();
         hub.deregister(second_key);
         let (next, _peer) = UnixStream::pair().unwrap();
         // SAFETY: both descriptors are open and ours. This closes `second`'s socket and gives its
@@ -125,7 +155,7 @@ fn fault_01_a_million_random_steps_never_wake_the_wrong_owner() {
                     live[index].peer.write_all(b"x").unwrap();
                     live[index].written = true;
                 }
-                4 => hub.poll(Some(Duration::ZERO)).unwrap(),
+                4 => hub.poll(BATCH, Some(Duration::ZERO)).unwrap(),
                 _ => {
                     let mut due = Vec::new();
                     hub.hand_over_events(&mut |item| due.push(item));
@@ -137,7 +167,7 @@ fn fault_01_a_million_random_steps_never_wake_the_wrong_owner() {
                         let gone = live.swap_remove(at.unwrap());
                         hub.deregister(gone.key);
                     }
-                    hub.poll(Some(Duration::ZERO)).unwrap();
+                    hub.poll(BATCH, Some(Duration::ZERO)).unwrap();
                 }
             }
         }

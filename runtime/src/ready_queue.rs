@@ -160,10 +160,22 @@ impl ReadyQueue {
         self.front.get() != self.back.get()
     }
 
+    /// How many entries there are; some may be of threads that were taken out.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.back.get().wrapping_sub(self.front.get()) as usize
+    }
+
+    /// The place of the first entry, which grows by one with each that is taken.
+    #[inline(always)]
+    pub(crate) fn front(&self) -> u32 {
+        self.front.get()
+    }
+
     /// Whether the next push has to make room first.
     #[inline(always)]
     pub(crate) fn is_full(&self) -> bool {
-        self.back.get().wrapping_sub(self.front.get()) as usize == self.ring().len()
+        self.len() == self.ring().len()
     }
 
     #[cold]

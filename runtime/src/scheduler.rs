@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::panicking;
 
 use corosensei::CoroutineResult;
-use evy_hub::{Clock, Due, Hub, Owner, Remote};
+use evy_hub::{BATCH, Clock, Due, Hub, Owner, Remote};
 
 use crate::bells::{self, Bells};
 use crate::block_on::Signals;
@@ -53,6 +53,8 @@ pub(crate) struct Scheduler {
     current: Cell<Thread>,
     /// When to look at the clock.
     pace: Pace,
+    /// The front of the ready queue after the last turn of the hub.
+    turned_at: Cell<u32>,
     /// I/O calls of the current green thread since it was switched to.
     operations: Cell<u32>,
     /// The clock's reading at the current turn.
@@ -216,6 +218,7 @@ impl Scheduler {
             ready: ReadyQueue::new(),
             current: Cell::new(Thread(NonNull::from(&*main))),
             pace: Pace::new(hub.now()),
+            turned_at: Cell::new(0),
             operations: Cell::new(0),
             now: Cell::new(hub.now()),
             clock: hub.clock(),
@@ -384,6 +387,14 @@ impl Scheduler {
         }
     }
 
+    /// For how many events the ready queue has room: that of a batch in all, and where it is longer, as many
+    /// as have run since the last turn. So who yields and who waits for a descriptor share the turns, and
+    /// no more events come than are used soon; see [`Hub::turn_at_most`].
+    fn room(&self) -> usize {
+        let ran = self.ready.front().wrapping_sub(self.turned_at.get()) as usize;
+        ran.max(BATCH.saturating_sub(self.ready.len()))
+    }
+
     /// Nothing is ready: tidies up and sleeps until something is due. `false` when nothing can be.
     fn rest(&self) -> bool {
         if self.left.get() {
@@ -402,7 +413,13 @@ impl Scheduler {
     /// One turn of the hub; queues whoever is due.
     fn turn(&self, block: bool) {
         let mut hub = self.hub.borrow_mut();
-        let result = hub.turn(block, &mut |due| self.deliver_due(due));
+        let mut deliver = |due| self.deliver_due(due);
+        let result = if block {
+            hub.turn(true, &mut deliver)
+        } else {
+            hub.turn_at_most(self.room(), &mut deliver)
+        };
+        self.turned_at.set(self.ready.front());
         self.now.set(hub.now());
         self.pace.begin(hub.now());
         drop(hub);

@@ -12,11 +12,8 @@ use std::time::Duration;
 
 use libc::{EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLPRI, EPOLLRDHUP};
 
-use super::Mode;
+use super::{BATCH, Mode};
 use crate::{Readiness, SourceKey};
-
-/// Events taken in one wait; more stay in the kernel for the next one.
-const BATCH: usize = 1024;
 
 /// The data word of the wake descriptor's events; no source has this key.
 const WAKE: u64 = u64::MAX;
@@ -71,9 +68,16 @@ impl Epoll {
         let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
     }
 
-    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn wait(
+        &self,
+        events: &mut Events,
+        most: usize,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
         events.len = 0;
-        match self.wait_raw(events, timeout) {
+        // The kernel wants one at least.
+        let most = most.clamp(1, BATCH) as libc::c_int;
+        match self.wait_raw(events, most, timeout) {
             Ok(len) => {
                 events.len = len;
                 Ok(())
@@ -84,12 +88,18 @@ impl Epoll {
         }
     }
 
-    fn wait_raw(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
+    /// `most` is between 1 and [`BATCH`].
+    fn wait_raw(
+        &self,
+        events: &mut Events,
+        most: libc::c_int,
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
         let precise = timeout.filter(|timeout| !timeout.is_zero());
         if let Some(timeout) = precise
             && !self.only_milliseconds.load(Ordering::Relaxed)
         {
-            match self.pwait2(events, timeout) {
+            match self.pwait2(events, most, timeout) {
                 Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
                     self.only_milliseconds.store(true, Ordering::Relaxed);
                 }
@@ -103,31 +113,36 @@ impl Epoll {
                 timeout.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(libc::c_int::MAX)
             }
         };
-        // SAFETY: the list is BATCH entries long and ours alone during the call.
+        // SAFETY: the list is BATCH entries long, `most` or more, and ours alone during the call.
         let count = unsafe {
             check(libc::epoll_wait(
                 self.poller.as_raw_fd(),
                 events.list.as_mut_ptr(),
-                BATCH as libc::c_int,
+                most,
                 milliseconds,
             ))?
         };
         Ok(count as usize)
     }
 
-    fn pwait2(&self, events: &mut Events, timeout: Duration) -> io::Result<usize> {
+    fn pwait2(
+        &self,
+        events: &mut Events,
+        most: libc::c_int,
+        timeout: Duration,
+    ) -> io::Result<usize> {
         let timeout = libc::timespec {
             tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
         };
-        // SAFETY: the list is BATCH entries long and ours alone during the call, the timespec lives
-        // through it, and a null signal mask leaves the mask as it is.
+        // SAFETY: the list is BATCH entries long, `most` or more, and ours alone during the call, the
+        // timespec lives through it, and a null signal mask leaves the mask as it is.
         let count = unsafe {
             libc::syscall(
                 libc::SYS_epoll_pwait2,
                 self.poller.as_raw_fd(),
                 events.list.as_mut_ptr(),
-                BATCH as libc::c_int,
+                most,
                 &raw const timeout,
                 std::ptr::null::<libc::sigset_t>(),
                 0usize,

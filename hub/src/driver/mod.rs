@@ -23,6 +23,16 @@ use crate::{Readiness, SourceKey};
 use epoll::Epoll;
 use portable::Portable;
 
+/// The most events that a turn of the hub takes; more stay with the OS for the next one.
+///
+/// ```
+/// assert!(evy_hub::BATCH.is_power_of_two());
+/// ```
+///
+/// What a wait touches of each socket is touched again when it is read. With 1,024 that had left the caches
+/// by then: see [`Hub::turn_at_most`](crate::Hub::turn_at_most).
+pub const BATCH: usize = 64;
+
 /// How a descriptor is registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -139,11 +149,17 @@ impl Driver {
     }
 
     /// Fills `buffer` with the events that are there, waiting for the first one up to `timeout`
-    /// (`None`: for ever). A wake from another thread or a signal may end the wait with no event.
-    pub(crate) fn wait(&self, buffer: &mut Buffer, timeout: Option<Duration>) -> io::Result<()> {
+    /// (`None`: for ever). A wake from another thread or a signal may end the wait with no event. More
+    /// than `most` events are left with the OS where the driver can do that, and more than [`BATCH`] always.
+    pub(crate) fn wait(
+        &self,
+        buffer: &mut Buffer,
+        most: usize,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
         match (self.own()?, buffer) {
             #[cfg(target_os = "linux")]
-            (System::Epoll(driver), Buffer::Epoll(events)) => driver.wait(events, timeout),
+            (System::Epoll(driver), Buffer::Epoll(events)) => driver.wait(events, most, timeout),
             (System::Portable(driver), Buffer::Portable(events)) => driver.wait(events, timeout),
             #[cfg(target_os = "linux")]
             _ => unreachable!("a buffer is only used with the driver that made it"),

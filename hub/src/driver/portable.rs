@@ -4,12 +4,13 @@
 //! [`Readiness::HANGUP`]: readers go on to `WouldBlock`.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 use polling::{Event, Events, PollMode, Poller};
 
-use super::Mode;
+use super::{BATCH, Mode};
 use crate::{Readiness, SourceKey};
 
 #[derive(Debug)]
@@ -82,7 +83,7 @@ fn event(key: SourceKey, interest: Readiness) -> Event {
 }
 
 pub(crate) fn events() -> Events {
-    Events::new()
+    Events::with_capacity(NonZeroUsize::new(BATCH).expect("it is not 0"))
 }
 
 pub(crate) fn readiness(event: &Event) -> Readiness {
