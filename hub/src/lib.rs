@@ -625,7 +625,6 @@ impl Hub {
     /// against 6,500.
     ///
     /// ```
-    /// # use std::os::fd::AsFd;
     /// # let mut hub = evy_hub::Hub::new()?;
     /// # let owner = evy_hub::Owner(std::num::NonZeroUsize::MIN);
     /// hub.add_deadline(hub.clock().read(), owner);
