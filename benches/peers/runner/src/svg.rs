@@ -64,13 +64,13 @@ const OTHER: &str = "#808080";
 
 /// `currentColor` is what the two pages differ in.
 const STYLE: &str = "\
-svg { background: #ffffff; color: #24292f; }
-@media (prefers-color-scheme: dark) { svg { background: #0d1117; color: #e6edf3; } }
-text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: currentColor; }
-.title { font-size: 17px; font-weight: 600; }
-.grid { stroke: currentColor; stroke-opacity: 0.14; }
-.axis { stroke: currentColor; stroke-opacity: 0.6; fill: none; }
-.line { fill: none; stroke-width: 2; stroke-linejoin: round; }
+.plot { background: #ffffff; color: #24292f; }
+@media (prefers-color-scheme: dark) { .plot { background: #0d1117; color: #e6edf3; } }
+.plot text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: currentColor; }
+.plot .title { font-size: 17px; font-weight: 600; }
+.plot .grid { stroke: currentColor; stroke-opacity: 0.14; }
+.plot .axis { stroke: currentColor; stroke-opacity: 0.6; fill: none; }
+.plot .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
 ";
 
 /// The picture as text.
@@ -170,7 +170,7 @@ impl Svg {
         let mut svg = Self(String::new());
         let title = escape(plot.title);
         svg.add(&format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
+            "<svg class=\"plot\" xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
              viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">"
         ));
         svg.add(&format!("<style>\n{STYLE}</style>"));
