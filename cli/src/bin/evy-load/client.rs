@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::found::Found;
 use crate::patience::Waiting;
 use crate::pump::{Pump, is_gone};
 use crate::run::Run;
 use crate::script::Script;
-use crate::speech::{Answers, Found, LARGEST_BUFFER};
+use crate::speech::{Answers, LARGEST_BUFFER};
 use crate::tally::add;
 
 /// Up to so many bytes in flight are written by the green thread that reads: the server's receive

@@ -1,6 +1,5 @@
-//! A run: opens the connections, starts the clock, and brings everything to its end.
+//! The course of a run: opens the connections, starts the clock, and brings everything to its end.
 
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -17,51 +16,15 @@ use crate::failure::Failure;
 use crate::options::Options;
 use crate::pace::Pace;
 use crate::patience::{self, Waiting};
-use crate::ramp::Ramp;
 use crate::report::{Report, Span};
-use crate::speech::Speech;
-use crate::tally::{Tally, add};
+use crate::run::Run;
+use crate::tally::add;
 use crate::tls::Tls;
-use crate::view::View;
 
 /// How long answers may still come after an interrupt.
 const GRACE: Duration = Duration::from_secs(1);
 /// By when clients have ended by themselves, beyond their timeout.
 const MARGIN: Duration = Duration::from_secs(1);
-
-/// What all clients share.
-pub(crate) struct Run {
-    pub(crate) target: Target,
-    pub(crate) speech: Speech,
-    pub(crate) pipeline: usize,
-    /// Requests on one connection.
-    pub(crate) per_connection: usize,
-    pub(crate) timeout: Duration,
-    pub(crate) ramp: Ramp,
-    /// With a rate, from the start on.
-    pub(crate) pace: Cell<Option<Pace>>,
-    /// No request is sent any more.
-    pub(crate) stopped: Cell<bool>,
-    pub(crate) tally: Tally,
-    pub(crate) view: View,
-}
-
-impl Run {
-    fn new(options: &Options, target: Target) -> Self {
-        Self {
-            target,
-            speech: Speech::new(options),
-            pipeline: options.pipeline,
-            per_connection: options.per_connection(),
-            timeout: options.timeout,
-            ramp: Ramp::new(options.ramp),
-            pace: Cell::new(None),
-            stopped: Cell::new(false),
-            tally: Tally::new(),
-            view: View::new(options.duration),
-        }
-    }
-}
 
 /// What the run waits for.
 enum News {

@@ -10,10 +10,13 @@
 
 mod client;
 mod connection;
+mod course;
 mod echo;
 mod failure;
+mod found;
 mod http;
 mod json;
+mod numbers;
 mod options;
 mod pace;
 mod patience;
@@ -49,7 +52,7 @@ fn main() -> ExitCode {
 
 /// `false` when anything went wrong with any request.
 fn load(options: &Options) -> io::Result<bool> {
-    let report: Report = run::run(options)?;
+    let report: Report = course::run(options)?;
     let mut output = io::stdout().lock();
     if options.json {
         writeln!(output, "{}", json::of(&report))?;

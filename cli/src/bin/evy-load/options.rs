@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
+use crate::numbers::counted;
 use crate::tls::Trust;
 use crate::url::{self, Field, Url};
 
@@ -148,7 +149,7 @@ impl Options {
 
     /// What is asked for, for people.
     pub(crate) fn request(&self) -> String {
-        let size = || crate::report::counted(self.size() as u64, "byte");
+        let size = || counted(self.size() as u64, "byte");
         match (&self.address.url, self.size) {
             (None, _) => size(),
             (Some(_), None) => "GET".to_owned(),
