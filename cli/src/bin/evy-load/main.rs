@@ -28,6 +28,7 @@ mod run;
 mod script;
 mod speech;
 mod tally;
+mod text;
 mod tls;
 mod url;
 mod view;

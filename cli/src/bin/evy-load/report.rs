@@ -1,13 +1,12 @@
-//! What a run has found out, and the text of it for people.
+//! What a run has found out.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
 use crate::failure::KINDS;
 use crate::http::is_success;
-use crate::numbers::{counted, grouped, time};
+use crate::numbers::{counted, grouped};
 use crate::options::Options;
 use crate::run::Run;
 
@@ -20,8 +19,6 @@ pub(crate) const QUANTILES: [(f64, &str, &str); 6] = [
     (0.999, "99.9%", "p99_9"),
     (0.9999, "99.99%", "p99_99"),
 ];
-/// The widest bar of the histogram.
-const BAR: f64 = 40.0;
 /// The upper end of the histogram's first row; each next one is twice that.
 const FIRST_ROW: Duration = Duration::from_micros(1);
 
@@ -185,78 +182,5 @@ impl Report {
             rows.pop();
         }
         rows
-    }
-
-    fn write_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let from = if self.rate.is_some() { "when its request was due" } else { "its request" };
-        writeln!(f, "\nlatency of an answer, from {from}")?;
-        writeln!(f, "  {:>8} {:>10}", "min", time(self.latencies.min()))?;
-        writeln!(f, "  {:>8} {:>10}", "mean", time(self.latencies.mean() as u64))?;
-        for (quantile, name, _) in QUANTILES {
-            writeln!(f, "  {name:>8} {:>10}", time(self.latencies.value_at_quantile(quantile)))?;
-        }
-        writeln!(f, "  {:>8} {:>10}", "max", time(self.latencies.max()))?;
-        writeln!(f)?;
-        let rows = self.rows();
-        let most = rows.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1);
-        for (end, count) in rows {
-            let share = count as f64 / self.latencies.len() as f64 * 100.0;
-            let bar = "#".repeat((count as f64 / most as f64 * BAR).ceil() as usize);
-            let row = format!("  up to {:>8} {share:>6.2}% {bar}", time(end));
-            writeln!(f, "{}", row.trim_end())?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ended = if self.interrupted { ", interrupted" } else { "" };
-        writeln!(
-            f,
-            "{}: {}, {}, pipeline {}, {:.2} s{ended}",
-            self.address,
-            counted(self.connections as u64, "connection"),
-            self.request,
-            self.pipeline,
-            self.seconds,
-        )?;
-        let rate = self.per_second(self.answered);
-        writeln!(
-            f,
-            "  requests     {:>14}  {:>12}/s",
-            grouped(self.answered),
-            grouped(rate as u64)
-        )?;
-        let mebibytes = self.received as f64 / f64::from(1 << 20);
-        let throughput = self.per_second(self.received) / f64::from(1 << 20);
-        let way = if self.statuses.is_some() { "received" } else { "each way" };
-        writeln!(f, "  MiB {way} {mebibytes:>14.1}  {throughput:>12.1}/s")?;
-        write!(f, "  connections  {:>14}", grouped(self.opened))?;
-        // Otherwise nearly all were made before the start.
-        if self.per_connection.is_some() {
-            write!(f, "  {:>12}/s", grouped(self.per_second(self.opened) as u64))?;
-        }
-        writeln!(f)?;
-        let (share, of_request) =
-            (self.cpu_share * 100.0, time((self.cpu_of_request * 1e9) as u64));
-        writeln!(f, "  own CPU      {share:>13.1}%  {of_request:>12}/request")?;
-        for (status, count) in self.statuses.iter().flatten() {
-            writeln!(f, "  status {status}   {:>14}", grouped(*count))?;
-        }
-        writeln!(f, "  errors       {:>14}", grouped(self.failed()))?;
-        let further = [
-            (
-                "closed idle",
-                self.closed_idle,
-                "connections that the server closed between requests",
-            ),
-            ("unfinished", self.unfinished as u64, "requests in flight at the interrupt"),
-            ("not sent", self.unsent, "requests that the rate asked for: the server is too slow"),
-        ];
-        for (name, count, meaning) in further.into_iter().filter(|(_, count, _)| *count > 0) {
-            writeln!(f, "  {name:<12} {:>14}  {meaning}", grouped(count))?;
-        }
-        if self.latencies.is_empty() { Ok(()) } else { self.write_latencies(f) }
     }
 }
