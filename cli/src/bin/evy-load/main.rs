@@ -27,6 +27,7 @@ mod ramp;
 mod report;
 mod run;
 mod script;
+mod sender;
 mod speech;
 mod tally;
 mod text;
