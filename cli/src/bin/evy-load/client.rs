@@ -25,7 +25,7 @@ const SHORTEST_WAIT: Duration = Duration::from_micros(1);
 pub(crate) struct Client {
     run: Rc<Run>,
     number: usize,
-    /// Requests sent on all its connections; which the timetable counts.
+    /// Requests sent on all its connections: by that the timetable says when the next one is due.
     sent: u64,
     /// When each request in flight was sent, or with a rate: was to be sent. Never grows.
     due: VecDeque<Instant>,

@@ -48,25 +48,16 @@ struct Worker {
 pub(crate) fn run(options: &Options) -> io::Result<Report> {
     let (news, inbox) = unbounded();
     raise_limit();
-    let tls =
-        options.tls().map(|(trust, name)| Tls::new(trust, name, options.protocol())).transpose()?;
-    let (target, first) = Target::find(&options.address.name, tls, options.timeout)
-        .map_err(|failure| unreachable(options, &failure))?;
+    let (target, first) = find(options)?;
     tell_interrupts(Signals::new([SIGINT, SIGTERM])?, news.clone());
     let run = Rc::new(Run::new(options, target));
     add(&run.tally.opened, 1);
     let start = Rc::new(Event::new());
     let workers = spawn_clients(&run, options.connections, first, &start, news);
     watch(&workers, options.timeout);
-    let view = show(&run, {
-        let connections = options.connections;
-        move |run| run.view.opening(&run.tally, connections)
-    });
-    let opened = inbox.recv();
-    view.kill();
+    let mut interrupted = !have_opened(&run, options.connections, &inbox);
     let (begin, cpu) = (Instant::now(), own_cpu());
     run.pace.set(options.rate.map(|rate| Pace::new(begin, options.connections, rate)));
-    let mut interrupted = !matches!(opened, Ok(News::Opened));
     if !interrupted {
         let _ = start.send(());
         let view = show(&run, move |run| run.view.running(&run.tally, begin));
@@ -77,10 +68,34 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
     let (stop, cpu) = (Instant::now(), own_cpu().saturating_sub(cpu));
     let span = Span { begin, stop, cpu, answered: run.tally.answered.get() };
     run.stopped.set(true);
-    let unfinished =
-        wind_up(&workers, &inbox, if interrupted { GRACE } else { run.timeout + MARGIN });
+    let grace = if interrupted { GRACE } else { run.timeout + MARGIN };
+    let unfinished = wind_up(&workers, &inbox, grace);
     run.view.clear();
     Ok(Report::new(options, &run, &span, interrupted, unfinished))
+}
+
+/// The server's address, and the first connection to it.
+fn find(options: &Options) -> io::Result<(Target, Connection)> {
+    let tls = options.tls().map(|(trust, name)| Tls::new(trust, name, options.protocol()));
+    Target::find(&options.address.name, tls.transpose()?, options.timeout)
+        .map_err(|failure| unreachable(options, &failure))
+}
+
+fn unreachable(options: &Options, failure: &Failure) -> io::Error {
+    let address = options.shown_address();
+    io::Error::other(match failure {
+        Failure::Connect(error) => format!("cannot connect to {address}: {error}"),
+        failure => format!("{address}: {failure}"),
+    })
+}
+
+/// Waits until every client has its first connection, or has failed to get it; `false` when an interrupt
+/// comes before.
+fn have_opened(run: &Rc<Run>, connections: usize, inbox: &Receiver<News>) -> bool {
+    let view = show(run, move |run| run.view.opening(&run.tally, connections));
+    let news = inbox.recv();
+    view.kill();
+    matches!(news, Ok(News::Opened))
 }
 
 /// Takes all the descriptors that the system lets this process have: every connection is one. Where
@@ -97,14 +112,6 @@ fn own_cpu() -> Duration {
 
 fn tell_interrupts(mut signals: Signals, news: Sender<News>) {
     evy::spawn_n(move || while signals.wait().is_ok() && news.send(News::Interrupt).is_ok() {});
-}
-
-fn unreachable(options: &Options, failure: &Failure) -> io::Error {
-    let address = options.shown_address();
-    io::Error::other(match failure {
-        Failure::Connect(error) => format!("cannot connect to {address}: {error}"),
-        failure => format!("{address}: {failure}"),
-    })
 }
 
 fn show(run: &Rc<Run>, shown: impl FnOnce(&Run) + 'static) -> GreenThread<()> {

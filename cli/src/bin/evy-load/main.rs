@@ -5,6 +5,14 @@
 //! cargo run --release --bin evy-load -- 127.0.0.1:6000 --connections 100 --duration 10
 //! cargo run --release --bin evy-load -- http://127.0.0.1:8080/ --rate 10k
 //! ```
+//!
+//! ```text
+//!   options ─► course ─┬─► Run: what all clients share (Target, Speech, Pace, Tally, …)
+//!                      ├─► Client, one a connection: Script ─► Sender ─► Connection ─► Answers
+//!                      ├─► patience: ends the connections on which no answer comes
+//!                      └─► Report ─► text or json
+//!   Answers: of an echo server (echo) or by HTTP (http), as Speech knows; each is counted in the Tally
+//! ```
 
 #![forbid(unsafe_code)]
 
