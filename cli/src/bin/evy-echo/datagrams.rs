@@ -19,6 +19,7 @@ const WAITING_AT_MOST: usize = 10_000;
 /// How long an error is given to pass.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// A UDP socket, and what has to be known to close it after the last answer.
 #[derive(Debug)]
 pub(crate) struct Datagrams {
     socket: UdpSocket,

@@ -15,8 +15,9 @@ use evy::http::{
 use evy::net::{Listener, TcpListener};
 use evy::{ServerCounters, Stopped};
 
-use crate::service::{Serving, Terms};
+use crate::serving::Serving;
 use crate::stats::Tally;
+use crate::terms::Terms;
 
 /// What may be longer by `--idle-timeout`, and is not: a client that takes so long for the head of a
 /// request, or keeps its body or its answer waiting so long, is no client that thinks.

@@ -23,9 +23,11 @@ mod echo;
 mod http;
 mod options;
 mod service;
+mod serving;
 mod signals;
 mod sockets;
 mod stats;
+mod terms;
 mod visit;
 
 use std::fmt;
@@ -43,10 +45,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use address::{Address, Url};
 use options::Options;
-use service::{Services, Terms};
+use service::Services;
 use signals::Signals;
 use sockets::Sockets;
 use stats::{Stats, Tally};
+use terms::Terms;
 use visit::Guestbook;
 
 fn main() -> ExitCode {

@@ -60,8 +60,8 @@ pub(crate) struct Options {
     /// Write a line about the work to standard error every so often
     ///
     /// It says how many clients there are and how many have come in all; requests (what one read gives, or
-    /// those of HTTP) and MiB sent back per second; and what 99 of 100 turns did not take longer than: how late a timer
-    /// of 10 ms came, because the hub was busy with others.
+    /// those of HTTP) and MiB sent back per second; and what 99 of 100 turns did not take longer than: how
+    /// late a timer of 10 ms came, because the hub was busy with others.
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub(crate) stats: Option<Duration>,
 

@@ -9,35 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evy::net::{Listener, TcpListener, UdpSocket, UnixListener};
-use evy::tls::TlsAcceptor;
-use evy::{ClientLimit, GreenThread, RunningServer, Server, ServerCounters, Stopped};
+use evy::{GreenThread, Server, ServerCounters, Stopped};
 
+use crate::address::unix_name;
 use crate::datagrams::Datagrams;
 use crate::echo::{echo, echo_tls};
 use crate::http::{serve_http, serve_https};
+use crate::serving::Serving;
 use crate::sockets::{Socket, Speech};
-use crate::visit::{Guestbook, Visit};
-
-/// What is the same for all sockets of a core.
-#[derive(Debug)]
-pub(crate) struct Terms {
-    /// Of all kinds.
-    pub(crate) clients: ClientLimit,
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) acceptor: Option<TlsAcceptor>,
-    /// HTTP is spoken, and not bytes alone.
-    pub(crate) http: bool,
-    pub(crate) book: Guestbook,
-}
-
-/// Something that serves until it is told to stop.
-pub(crate) trait Serving {
-    fn wait(&self) -> io::Result<()>;
-
-    fn stop(&self, grace: Duration) -> Stopped;
-
-    fn counters(&self) -> Option<ServerCounters>;
-}
+use crate::terms::Terms;
+use crate::visit::Visit;
 
 /// All that serves on a core.
 pub(crate) struct Services(Vec<Rc<dyn Serving>>);
@@ -90,20 +71,6 @@ impl Services {
     }
 }
 
-impl<A> Serving for RunningServer<A> {
-    fn wait(&self) -> io::Result<()> {
-        self.wait()
-    }
-
-    fn stop(&self, grace: Duration) -> Stopped {
-        self.stop(grace)
-    }
-
-    fn counters(&self) -> Option<ServerCounters> {
-        Some(self.counters())
-    }
-}
-
 fn serve_tcp(listeners: Vec<TcpListener>, terms: &Terms) -> io::Result<Option<Rc<dyn Serving>>> {
     let book = terms.book.clone();
     serve(listeners, terms, move |client, peer: SocketAddr| {
@@ -130,7 +97,7 @@ fn serve_unix(listeners: Vec<UnixListener>, terms: &Terms) -> io::Result<Option<
     serve(listeners, terms, move |client, _| {
         let visit = Visit::begin(&book, || match client.local_addr() {
             // Clients have no names, mostly: that of the socket that they have come to says more.
-            Ok(address) => format!("unix:{}", crate::address::unix_name(&address)),
+            Ok(address) => format!("unix:{}", unix_name(&address)),
             Err(_) => "unix:".to_owned(),
         });
         let result = echo(&client, &visit);

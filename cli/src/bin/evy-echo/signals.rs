@@ -36,7 +36,7 @@ impl Signals {
         Ok(Self { came })
     }
 
-    /// Something that tells one hub.
+    /// For one hub.
     pub(crate) fn listen(&self) -> io::Result<Notice> {
         let (notified, notifier) = UnixStream::pair()?;
         notified.set_nonblocking(true)?;
@@ -48,6 +48,7 @@ impl Signals {
     }
 }
 
+/// What tells one hub that it is to stop.
 #[derive(Debug)]
 pub(crate) struct Notice {
     pipe: UnixStream,

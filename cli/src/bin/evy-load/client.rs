@@ -8,16 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::found::Found;
 use crate::patience::Waiting;
-use crate::pump::{Pump, is_gone};
 use crate::run::Run;
-use crate::script::Script;
-use crate::speech::{Answers, Found, LARGEST_BUFFER};
+use crate::sender::Sender;
+use crate::speech::{Answers, LARGEST_BUFFER};
 use crate::tally::add;
 
-/// Up to so many bytes in flight are written by the green thread that reads: the server's receive
-/// buffer holds them, also when it does not read.
-const ALWAYS_FITS: usize = 16 << 10;
 /// The pause after a connection that gave nothing; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -28,7 +25,7 @@ const SHORTEST_WAIT: Duration = Duration::from_micros(1);
 pub(crate) struct Client {
     run: Rc<Run>,
     number: usize,
-    /// Requests sent on all its connections; which the timetable counts.
+    /// Requests sent on all its connections: by that the timetable says when the next one is due.
     sent: u64,
     /// When each request in flight was sent, or with a rate: was to be sent. Never grows.
     due: VecDeque<Instant>,
@@ -50,14 +47,6 @@ struct Exchange {
     reads_are_timed: bool,
     /// An answer has come.
     useful: bool,
-}
-
-/// Who writes the requests.
-enum Sender {
-    /// With what it has failed by.
-    Here(Script, Option<io::Error>),
-    /// When they are large.
-    Pump(Pump),
 }
 
 impl Client {
@@ -157,10 +146,7 @@ impl Client {
         let (run, connection) = (&self.run, Rc::new(connection));
         let (script, answers) = run.speech.begin(self.number, self.sent);
         let window = run.speech.request().saturating_mul(run.pipeline);
-        let sender = match window > ALWAYS_FITS {
-            true => Sender::Pump(Pump::start(Rc::clone(&connection), script)),
-            false => Sender::Here(script, None),
-        };
+        let sender = Sender::new(&connection, script, window);
         Exchange {
             connection,
             sender,
@@ -296,35 +282,6 @@ impl Client {
         }
         self.buffer.copy_within(bytes, 0);
         Ok(())
-    }
-}
-
-impl Sender {
-    /// Sends so many bytes more, of whole requests.
-    fn send(&mut self, connection: &Connection, bytes: usize) -> io::Result<()> {
-        match self {
-            Self::Here(_, Some(_)) => Ok(()),
-            Self::Here(script, failure) => match script.write(connection, bytes) {
-                Err(error) if is_gone(&error) => {
-                    // What the server has said before may be there, and may be that it goes.
-                    *failure = Some(error);
-                    Ok(())
-                }
-                result => result,
-            },
-            Self::Pump(pump) => {
-                pump.send(bytes);
-                Ok(())
-            }
-        }
-    }
-
-    /// What has gone wrong while something was written.
-    fn failure(&mut self) -> Option<io::Error> {
-        match self {
-            Self::Here(_, failure) => failure.take(),
-            Self::Pump(pump) => pump.failure(),
-        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use crate::failure::Failure;
+use crate::found::Found;
 use crate::pattern::{Pattern, Position};
-use crate::speech::Found;
 
 /// What is to come back.
 pub(crate) struct Echoes {

@@ -7,29 +7,6 @@ use crate::report::{QUANTILES, Report};
 
 /// The report, on one line.
 pub(crate) fn of(report: &Report) -> String {
-    let latencies = &report.latencies;
-    let mut latency = Object::new();
-    latency.add("corrected", report.rate.is_some());
-    latency.add("min", microseconds(latencies.min()));
-    latency.add("mean", Number(latencies.mean() / 1e3));
-    for (quantile, _, name) in QUANTILES {
-        latency.add(name, microseconds(latencies.value_at_quantile(quantile)));
-    }
-    latency.add("max", microseconds(latencies.max()));
-    let rows = report.rows().into_iter().map(|(end, count)| {
-        let mut row = Object::new();
-        row.add("up_to", microseconds(end));
-        row.add("count", count);
-        row.end()
-    });
-    latency.add("histogram", array(rows));
-
-    let mut errors = Object::new();
-    errors.add("total", report.failed());
-    for (kind, count) in KINDS.into_iter().zip(report.failures) {
-        errors.add(kind, count);
-    }
-
     let mut object = Object::new();
     object.add("address", Text(&report.address));
     object.add("connections", report.connections);
@@ -51,18 +28,51 @@ pub(crate) fn of(report: &Report) -> String {
     object.add("bytes_per_second", Number(report.per_second(report.received)));
     object.add("opened", report.opened);
     object.add("closed_idle", report.closed_idle);
-    object.add("errors", errors.end());
+    object.add("errors", errors(report));
     if let Some(statuses) = &report.statuses {
-        let mut by_status = Object::new();
-        for (status, count) in statuses {
-            by_status.add(&status.to_string(), count);
-        }
-        object.add("statuses", by_status.end());
+        object.add("statuses", by_status(statuses));
         object.add("not_2xx", report.unsuccessful().map(|(_, count)| count).sum::<u64>());
     }
     object.add("messages", array(report.told.iter().map(|text| Text(text))));
-    object.add("latency_us", latency.end());
+    object.add("latency_us", latency(report));
     object.end()
+}
+
+fn errors(report: &Report) -> String {
+    let mut errors = Object::new();
+    errors.add("total", report.failed());
+    for (kind, count) in KINDS.into_iter().zip(report.failures) {
+        errors.add(kind, count);
+    }
+    errors.end()
+}
+
+fn by_status(statuses: &[(u16, u64)]) -> String {
+    let mut by_status = Object::new();
+    for (status, count) in statuses {
+        by_status.add(&status.to_string(), count);
+    }
+    by_status.end()
+}
+
+fn latency(report: &Report) -> String {
+    let latencies = &report.latencies;
+    let mut latency = Object::new();
+    latency.add("corrected", report.rate.is_some());
+    latency.add("min", microseconds(latencies.min()));
+    latency.add("mean", Number(latencies.mean() / 1e3));
+    for (quantile, _, name) in QUANTILES {
+        latency.add(name, microseconds(latencies.value_at_quantile(quantile)));
+    }
+    latency.add("max", microseconds(latencies.max()));
+    let rows = report.rows().into_iter().map(|(end, count)| {
+        let mut row = Object::new();
+        row.add("up_to", microseconds(end));
+        row.add("count", count);
+        row.end()
+    });
+    latency.add("histogram", array(rows));
+    latency.end()
 }
 
 fn microseconds(nanoseconds: u64) -> Number {

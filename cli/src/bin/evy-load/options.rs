@@ -1,15 +1,15 @@
 //! What the command line says.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
+use crate::address::Address;
+use crate::numbers::counted;
 use crate::tls::Trust;
-use crate::url::{self, Field, Url};
+use crate::url::{self, Field};
 
 /// The longest `--duration`: what is longer is a slip of the finger.
 const LONGEST_SECONDS: f64 = 1e9;
@@ -148,7 +148,7 @@ impl Options {
 
     /// What is asked for, for people.
     pub(crate) fn request(&self) -> String {
-        let size = || crate::report::counted(self.size() as u64, "byte");
+        let size = || counted(self.size() as u64, "byte");
         match (&self.address.url, self.size) {
             (None, _) => size(),
             (Some(_), None) => "GET".to_owned(),
@@ -194,56 +194,6 @@ impl Options {
     /// The address with everything that was said about it.
     pub(crate) fn shown_address(&self) -> Address {
         Address { tls: self.tls().is_some(), ..self.address.clone() }
-    }
-}
-
-/// Where the server is, in evy-echo's form or as a URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Address {
-    pub(crate) tls: bool,
-    /// `HOST:PORT`, or what the look-up will refuse.
-    pub(crate) name: String,
-    /// By HTTP, what is asked for.
-    url: Option<Url>,
-}
-
-impl Address {
-    /// What stands behind `http://` or `https://`.
-    fn of_url(tls: bool, text: &str) -> Result<Self, String> {
-        let url = Url::parse(text)?;
-        Ok(Self { tls, name: url.name(tls), url: Some(url) })
-    }
-
-    /// Without the port, and the brackets of IPv6.
-    fn host(&self) -> &str {
-        let host = self.name.rsplit_once(':').map_or(&*self.name, |(host, _port)| host);
-        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-    }
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        for (scheme, tls) in [("http://", false), ("https://", true)] {
-            if let Some(rest) = text.strip_prefix(scheme) {
-                return Self::of_url(tls, rest);
-            }
-        }
-        let name = text.strip_prefix("tls:");
-        Ok(Self { tls: name.is_some(), name: name.unwrap_or(text).to_owned(), url: None })
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.url {
-            None => write!(f, "{}{}", if self.tls { "tls:" } else { "" }, self.name),
-            Some(Url { authority, target }) => {
-                let scheme = if self.tls { "https" } else { "http" };
-                write!(f, "{scheme}://{authority}{target}")
-            }
-        }
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// Longer than any run.
+const FOR_EVER: Duration = Duration::from_secs(1 << 32);
+
 /// A timetable: requests are due at even distances, and the connections take turns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -27,9 +30,6 @@ impl Pace {
         (time.saturating_duration_since(self.start).as_secs_f64() * self.rate) as u64
     }
 }
-
-/// Longer than any run.
-const FOR_EVER: Duration = Duration::from_secs(1 << 32);
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 
-/// Between two looks, at least; so far they may come late.
+/// Between two looks, at least; by so much a connection may be ended late.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// The same as a part of the timeout.
 const PART: u32 = 100;
@@ -20,9 +20,9 @@ pub(crate) struct Waiting {
     in_flight: Cell<usize>,
     /// When the last byte came, or the first request was sent that is in flight.
     progress: Cell<Instant>,
-    /// Who waits too long for has been ended.
+    /// Its connection has been ended, because no answer came.
     given_up: Cell<bool>,
-    /// What it waits for.
+    /// The one on which it waits.
     connection: RefCell<Option<Rc<Connection>>>,
 }
 
@@ -68,7 +68,7 @@ impl Waiting {
         self.given_up.get()
     }
 
-    /// Ends the connection if it has been waited for so long; until when else that may take.
+    /// Ends the connection if it has been waited on for so long, or says when that will be.
     fn look(&self, now: Instant, timeout: Duration) -> Option<Instant> {
         if self.in_flight.get() == 0 || self.given_up.get() {
             return None;

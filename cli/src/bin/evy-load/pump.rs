@@ -1,7 +1,7 @@
 //! Sends what is large from a green thread of its own.
 //!
-//! A server that answers while it reads stops reading when it cannot write. So a client that writes more than the
-//! sockets' buffers hold has to read meanwhile, or both wait for ever.
+//! A server that answers while it reads stops reading when it cannot write. So a client that writes more
+//! than the sockets' buffers hold has to read meanwhile, or both wait for ever.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Write};

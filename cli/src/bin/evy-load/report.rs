@@ -1,12 +1,12 @@
-//! The figures of a run, and how people read them.
+//! What a run has found out.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
 use crate::failure::KINDS;
 use crate::http::is_success;
+use crate::numbers::{counted, grouped};
 use crate::options::Options;
 use crate::run::Run;
 
@@ -19,8 +19,6 @@ pub(crate) const QUANTILES: [(f64, &str, &str); 6] = [
     (0.999, "99.9%", "p99_9"),
     (0.9999, "99.99%", "p99_99"),
 ];
-/// The widest bar of the histogram.
-const BAR: f64 = 40.0;
 /// The upper end of the histogram's first row; each next one is twice that.
 const FIRST_ROW: Duration = Duration::from_micros(1);
 
@@ -184,122 +182,5 @@ impl Report {
             rows.pop();
         }
         rows
-    }
-
-    fn write_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let from = if self.rate.is_some() { "when its request was due" } else { "its request" };
-        writeln!(f, "\nlatency of an answer, from {from}")?;
-        writeln!(f, "  {:>8} {:>10}", "min", time(self.latencies.min()))?;
-        writeln!(f, "  {:>8} {:>10}", "mean", time(self.latencies.mean() as u64))?;
-        for (quantile, name, _) in QUANTILES {
-            writeln!(f, "  {name:>8} {:>10}", time(self.latencies.value_at_quantile(quantile)))?;
-        }
-        writeln!(f, "  {:>8} {:>10}", "max", time(self.latencies.max()))?;
-        writeln!(f)?;
-        let rows = self.rows();
-        let most = rows.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1);
-        for (end, count) in rows {
-            let share = count as f64 / self.latencies.len() as f64 * 100.0;
-            let bar = "#".repeat((count as f64 / most as f64 * BAR).ceil() as usize);
-            let row = format!("  up to {:>8} {share:>6.2}% {bar}", time(end));
-            writeln!(f, "{}", row.trim_end())?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ended = if self.interrupted { ", interrupted" } else { "" };
-        writeln!(
-            f,
-            "{}: {}, {}, pipeline {}, {:.2} s{ended}",
-            self.address,
-            counted(self.connections as u64, "connection"),
-            self.request,
-            self.pipeline,
-            self.seconds,
-        )?;
-        let rate = self.per_second(self.answered);
-        writeln!(
-            f,
-            "  requests     {:>14}  {:>12}/s",
-            grouped(self.answered),
-            grouped(rate as u64)
-        )?;
-        let mebibytes = self.received as f64 / f64::from(1 << 20);
-        let throughput = self.per_second(self.received) / f64::from(1 << 20);
-        let way = if self.statuses.is_some() { "received" } else { "each way" };
-        writeln!(f, "  MiB {way} {mebibytes:>14.1}  {throughput:>12.1}/s")?;
-        write!(f, "  connections  {:>14}", grouped(self.opened))?;
-        // Otherwise nearly all were made before the start.
-        if self.per_connection.is_some() {
-            write!(f, "  {:>12}/s", grouped(self.per_second(self.opened) as u64))?;
-        }
-        writeln!(f)?;
-        let (share, of_request) =
-            (self.cpu_share * 100.0, time((self.cpu_of_request * 1e9) as u64));
-        writeln!(f, "  own CPU      {share:>13.1}%  {of_request:>12}/request")?;
-        for (status, count) in self.statuses.iter().flatten() {
-            writeln!(f, "  status {status}   {:>14}", grouped(*count))?;
-        }
-        writeln!(f, "  errors       {:>14}", grouped(self.failed()))?;
-        let further = [
-            (
-                "closed idle",
-                self.closed_idle,
-                "connections that the server closed between requests",
-            ),
-            ("unfinished", self.unfinished as u64, "requests in flight at the interrupt"),
-            ("not sent", self.unsent, "requests that the rate asked for: the server is too slow"),
-        ];
-        for (name, count, meaning) in further.into_iter().filter(|(_, count, _)| *count > 0) {
-            writeln!(f, "  {name:<12} {:>14}  {meaning}", grouped(count))?;
-        }
-        if self.latencies.is_empty() { Ok(()) } else { self.write_latencies(f) }
-    }
-}
-
-/// A number with its noun.
-pub(crate) fn counted(count: u64, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{ending}", grouped(count))
-}
-
-/// A number with its digits in groups of three.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (n, digit) in digits.char_indices() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Nanoseconds, in the unit that fits.
-pub(crate) fn time(nanoseconds: u64) -> String {
-    let number = nanoseconds as f64;
-    match nanoseconds {
-        0..1_000 => format!("{nanoseconds} ns"),
-        1_000..1_000_000 => format!("{:.1} µs", number / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} ms", number / 1e6),
-        1_000_000_000.. => format!("{:.2} s", number / 1e9),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped_and_times_have_units() {
-        assert_eq!(["0", "999", "1,000", "1,234,567"], [0, 999, 1000, 1_234_567].map(grouped)[..]);
-        assert_eq!(time(999), "999 ns");
-        assert_eq!(time(1_500), "1.5 µs");
-        assert_eq!(time(2_500_000), "2.5 ms");
-        assert_eq!(time(3_000_000_000), "3.00 s");
     }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use crate::echo::Echoes;
 use crate::failure::Failure;
+use crate::found::Found;
 use crate::http::HttpAnswers;
 use crate::options::Options;
 use crate::pattern::Pattern;
@@ -83,17 +84,6 @@ impl Speech {
 pub(crate) enum Answers {
     Echo(Echoes),
     Http(HttpAnswers),
-}
-
-/// What was found in bytes that came.
-#[derive(Default)]
-pub(crate) struct Found {
-    /// Answers that are complete by them.
-    pub(crate) answers: usize,
-    /// How many of the bytes are done with. The others are wanted once more, with what follows them.
-    pub(crate) taken: usize,
-    /// What is wrong behind these answers.
-    pub(crate) failure: Option<Failure>,
 }
 
 impl Answers {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::report::{grouped, time};
+use crate::numbers::{grouped, time};
 use crate::tally::Tally;
 
 /// Between two looks at the counts.

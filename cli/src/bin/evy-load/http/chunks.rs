@@ -26,6 +26,7 @@ enum At {
     Over,
 }
 
+/// How far a body in chunks has come.
 #[derive(Debug)]
 pub(crate) struct Chunks {
     at: At,

@@ -11,7 +11,7 @@ mod framing;
 
 use crate::echo::Echoes;
 use crate::failure::Failure;
-use crate::speech::Found;
+use crate::found::Found;
 use crate::tally::Tally;
 
 use chunks::Chunks;
