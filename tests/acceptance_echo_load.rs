@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use programs::{Echo, Figures, Folder, Load, PATIENCE, certificate, eventually, ours};
+use programs::{Echo, Figures, Folder, Load, PATIENCE, certificate, eventually, ours, theirs};
 
 /// One on TCP and one on TLS, on all cores.
 struct Both {
@@ -141,4 +141,18 @@ fn fault_45_a_server_that_was_killed_under_load_rebinds_at_once_fifty_times_of_f
     }
     println!("at most {longest:.0?} from the start to the first answer");
     assert!(longest < Duration::from_secs(1), "{longest:?}");
+}
+
+/// valgrind unmaps the vDSO, by which the clocks are read elsewhere.
+#[test]
+#[ignore = "acceptance: needs valgrind"]
+fn the_load_generator_runs_under_valgrind() {
+    let mut echo = Echo::start(&["127.0.0.1:0"]);
+    let mut command = Command::new(theirs("valgrind"));
+    command.args(["-q", "--tool=none"]).arg(ours("evy-load"));
+    command.args([&*echo.addresses[0], "--connections", "2", "--duration", "0.5"]);
+    let output = command.output().expect("valgrind is installed");
+    // It fails also when a request does.
+    assert!(output.status.success(), "{output:?}");
+    echo.stop();
 }
