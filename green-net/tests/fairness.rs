@@ -99,6 +99,38 @@ fn fault_15_a_timer_that_is_due_waits_for_few_turns_of_one_that_works_and_yields
     assert!(late[20] <= 40, "late by so many turns: {late:?}");
 }
 
+/// They run in the order in which they became ready, as far as the hub can know it.
+#[test]
+fn fault_15_sockets_that_are_ready_all_get_their_turn_in_one_round_of_many_that_work_and_yield() {
+    const WORKERS: usize = 64;
+    let turns = Rc::new(Cell::new(0));
+    let workers: Vec<_> = (0..WORKERS)
+        .map(|_| {
+            let turns = Rc::clone(&turns);
+            spawn(move || {
+                loop {
+                    let begin = Instant::now();
+                    while begin.elapsed() < Duration::from_micros(100) {}
+                    turns.set(turns.get() + 1);
+                    yield_now();
+                }
+            })
+        })
+        .collect();
+    let (ours, theirs): (Vec<_>, Vec<_>) = (0..400).map(|_| pair()).unzip();
+    let readers: Vec<_> = ours
+        .into_iter()
+        .map(|mut ours| spawn(move || ours.read_exact(&mut [0]).unwrap()))
+        .collect();
+    // All of them wait, and the hub has seen more than 256 turns of workers, and knows their pace.
+    (0..8).for_each(|_| yield_now());
+    theirs.iter().for_each(|mut theirs| theirs.write_all(b"x").unwrap());
+    turns.set(0);
+    readers.into_iter().for_each(|reader| reader.wait().unwrap());
+    assert!(turns.get() <= 2 * WORKERS, "the last one after {} turns of workers", turns.get());
+    workers.iter().for_each(evy_runtime::GreenThread::kill);
+}
+
 #[test]
 fn fault_15_a_socket_that_becomes_ready_is_noticed_beside_an_echo_that_is_always_ready() {
     let flooder = spawn(|| flood(0..2_000_000));

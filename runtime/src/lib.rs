@@ -39,6 +39,7 @@ mod park;
 mod poll_many;
 mod ready_queue;
 mod remote;
+mod room;
 mod scheduler;
 mod scope;
 mod select;

@@ -3,7 +3,8 @@
 //! A look costs 50–70 ns in effect, so a ring of yields that take 7 ns each can afford one every
 //! [`MOST`] switches: under 5 %. Where a green thread works for 10 µs before each yield, that many switches
 //! are 2.6 ms, by which everybody who sleeps would wake late. So the pace follows what the switches since
-//! the last look took: as many come before the next as fit into [`WITHIN`].
+//! the last look took: as many come before the next as fit into [`WITHIN`]. It knows only what was: who has
+//! yielded quickly for a while and begins to work for long is looked at after [`MOST`] of his pieces once.
 
 use std::cell::Cell;
 
@@ -15,7 +16,7 @@ const MOST: u32 = 256;
 const WITHIN: u64 = 200_000;
 
 /// What an I/O call counts: it takes as long as that many switches.
-const IO_CALL: i32 = 8;
+const OPERATION: i32 = 8;
 
 /// Counts switches, and I/O calls, until it is time to look at the clock.
 #[derive(Debug)]
@@ -41,8 +42,8 @@ impl Pace {
 
     /// Counts an I/O call.
     #[inline(always)]
-    pub(crate) fn count_io_call(&self) {
-        self.left.set(self.left.get() - IO_CALL);
+    pub(crate) fn count_operation(&self) {
+        self.left.set(self.left.get() - OPERATION);
     }
 
     /// Whether it is time to look at the clock.
@@ -51,10 +52,13 @@ impl Pace {
         self.left.get() <= 0
     }
 
-    /// The clock was looked at because it was time to, and reads `now`: adapts the pace.
-    pub(crate) fn look(&self, now: u64) {
+    /// It was time to look at the clock, which reads `now`: adapts the pace, and begins to count anew.
+    pub(crate) fn adapt(&self, now: u64) {
+        let between = self.between.get();
+        // More than that where somebody did many I/O calls without a switch.
+        let counted = between as i32 - self.left.get();
         let took = now.saturating_sub(self.looked.get());
-        self.between.set(next(self.between.get(), took));
+        self.between.set(next(between, counted.unsigned_abs(), took));
         self.begin(now);
     }
 
@@ -65,10 +69,10 @@ impl Pace {
     }
 }
 
-/// The number of switches to the next look, where the last `between` took so many nanoseconds. One dear
-/// look makes it as small as it takes; it comes back by doubling.
-fn next(between: u32, took: u64) -> u32 {
-    let fitting = u64::from(between) * WITHIN / took.max(1);
+/// The number of switches from this look to the next, where it was `between` up to now, and the `counted` ones
+/// took so many nanoseconds. One dear look makes it as small as it takes; it comes back by doubling.
+fn next(between: u32, counted: u32, took: u64) -> u32 {
+    let fitting = u64::from(counted) * WITHIN / took.max(1);
     fitting.clamp(1, u64::from(MOST.min(between * 2))) as u32
 }
 
@@ -84,7 +88,7 @@ mod tests {
             now += each;
             pace.count_switch();
             if pace.is_time_to_look() {
-                pace.look(now);
+                pace.adapt(now);
                 looks.push(now);
             }
         }
@@ -125,13 +129,33 @@ mod tests {
     }
 
     #[test]
+    fn many_io_calls_without_a_switch_are_taken_for_as_many_as_they_are() {
+        let pace = Pace::new(0);
+        for now in (1..100).map(|n| n * 128 * 1_000) {
+            (0..128).for_each(|_| pace.count_operation());
+            pace.adapt(now);
+        }
+        // 1,024 took 128 µs: a look every 256 comes often enough.
+        assert_eq!(pace.between.get(), MOST);
+    }
+
+    #[test]
+    fn what_passes_before_it_begins_to_count_anew_is_not_what_switches_took() {
+        let pace = Pace::new(0);
+        pace.count_switch();
+        pace.begin(3_600_000_000_000);
+        looks(&pace, 10, 1);
+        assert_eq!(pace.between.get(), MOST);
+    }
+
+    #[test]
     fn an_io_call_counts_as_several_switches() {
         let pace = Pace::new(0);
-        for _ in 1..MOST / IO_CALL as u32 {
-            pace.count_io_call();
+        for _ in 1..MOST / OPERATION as u32 {
+            pace.count_operation();
         }
         assert!(!pace.is_time_to_look());
-        pace.count_io_call();
+        pace.count_operation();
         assert!(pace.is_time_to_look());
     }
 }

@@ -166,7 +166,7 @@ impl ReadyQueue {
         self.back.get().wrapping_sub(self.front.get()) as usize
     }
 
-    /// The place of the first entry, which grows by one with each that is taken.
+    /// The place of the first entry: it grows by one with each that is taken, or was taken out before.
     #[inline(always)]
     pub(crate) fn front(&self) -> u32 {
         self.front.get()
@@ -194,20 +194,20 @@ impl ReadyQueue {
     pub(crate) fn make_room(&self) -> Result<(), TryReserveError> {
         let (front, len) = (self.front.get(), self.ring().len());
         if self.ring().iter().filter(|entry| entry.get().is_some()).count() > len / 2 {
-            let mut larger = Vec::new();
+            let mut larger: Vec<Cell<Option<Thread>>> = Vec::new();
             larger.try_reserve_exact(len * 2)?;
-            let at = |offset| self.ring()[self.index(front.wrapping_add(offset))].get();
-            larger.extend((0..len as u32).filter_map(at).map(|thread| Cell::new(Some(thread))));
-            let queued = larger.len() as u32;
             larger.resize_with(len * 2, || Cell::new(None));
+            let at = |offset| self.ring()[self.index(front.wrapping_add(offset))].get();
+            let places = (0..).map(|n| front.wrapping_add(n));
+            let mut back = front;
+            for (place, thread) in places.zip((0..len as u32).filter_map(at)) {
+                thread.place.set(place);
+                larger[place as usize & (len * 2 - 1)].set(Some(thread));
+                back = place.wrapping_add(1);
+            }
             // SAFETY: no borrow of the ring is alive here.
             unsafe { *self.ring.get() = larger.into_boxed_slice() };
-            self.front.set(0);
-            self.back.set(queued);
-            for place in 0..queued {
-                let thread = self.ring()[place as usize].get().expect("it was just put there");
-                self.put(place, thread);
-            }
+            self.back.set(back);
         } else {
             let mut back = front;
             for place in (0..len as u32).map(|offset| front.wrapping_add(offset)) {

@@ -34,6 +34,7 @@ use crate::control::{Blocks, Head, Orders, State, Thread, Wake};
 use crate::errands::{ERRAND, Errands};
 use crate::pace::Pace;
 use crate::ready_queue::{ReadyQueue, stack_top};
+use crate::room::room;
 use crate::stack::Stacks;
 use crate::switch_hook::SwitchHooks;
 use crate::tasks::Tasks;
@@ -54,7 +55,9 @@ pub(crate) struct Scheduler {
     /// When to look at the clock.
     pace: Pace,
     /// The front of the ready queue after the last turn of the hub.
-    turned_at: Cell<u32>,
+    front_at_turn: Cell<u32>,
+    /// Polls of futures in the background since then.
+    polls_since_turn: Cell<u32>,
     /// I/O calls of the current green thread since it was switched to.
     operations: Cell<u32>,
     /// The clock's reading at the current turn.
@@ -218,7 +221,8 @@ impl Scheduler {
             ready: ReadyQueue::new(),
             current: Cell::new(Thread(NonNull::from(&*main))),
             pace: Pace::new(hub.now()),
-            turned_at: Cell::new(0),
+            front_at_turn: Cell::new(0),
+            polls_since_turn: Cell::new(0),
             operations: Cell::new(0),
             now: Cell::new(hub.now()),
             clock: hub.clock(),
@@ -381,18 +385,19 @@ impl Scheduler {
     #[cold]
     fn look_at_the_clock(&self) {
         let now = self.clock.read();
-        self.pace.look(now);
+        self.pace.adapt(now);
         if now >= self.now.get() + POLL_EVERY {
-            self.turn(false);
+            self.turn(Some(self.room(now)));
         }
     }
 
-    /// For how many events the ready queue has room: that of a batch in all, and where it is longer, as many
-    /// as have run since the last turn. So who yields and who waits for a descriptor share the turns, and
-    /// no more events come than are used soon; see [`Hub::turn_at_most`].
-    fn room(&self) -> usize {
-        let ran = self.ready.front().wrapping_sub(self.turned_at.get()) as usize;
-        ran.max(BATCH.saturating_sub(self.ready.len()))
+    /// For how many events there is room now. The runs are those of green threads since the last turn and
+    /// the polls of futures in the background; a kill, which moves the queue's front back, counts for none.
+    fn room(&self, now: u64) -> usize {
+        let runs = self.ready.front().wrapping_sub(self.front_at_turn.get()).cast_signed().max(0);
+        let polls = self.polls_since_turn.get();
+        let ready = self.ready.len() + self.tasks.ready();
+        room(ready, runs as usize + polls as usize, now.saturating_sub(self.now.get()))
     }
 
     /// Nothing is ready: tidies up and sleeps until something is due. `false` when nothing can be.
@@ -406,20 +411,20 @@ impl Scheduler {
         if trimmed && self.nothing_can_wake_main() {
             return false;
         }
-        self.turn(trimmed);
+        self.turn((!trimmed).then_some(BATCH));
         true
     }
 
-    /// One turn of the hub; queues whoever is due.
-    fn turn(&self, block: bool) {
+    /// One turn of the hub, which waits, or takes that many events at most; queues whoever is due.
+    fn turn(&self, most: Option<usize>) {
         let mut hub = self.hub.borrow_mut();
         let mut deliver = |due| self.deliver_due(due);
-        let result = if block {
-            hub.turn(true, &mut deliver)
-        } else {
-            hub.turn_at_most(self.room(), &mut deliver)
+        let result = match most {
+            None => hub.turn(true, &mut deliver),
+            Some(most) => hub.turn_at_most(most, &mut deliver),
         };
-        self.turned_at.set(self.ready.front());
+        self.front_at_turn.set(self.ready.front());
+        self.polls_since_turn.set(0);
         self.now.set(hub.now());
         self.pace.begin(hub.now());
         drop(hub);
@@ -517,7 +522,7 @@ impl Scheduler {
     /// before the I/O: what it read must not get lost if a kill comes.
     #[inline(always)]
     pub(crate) fn count_operation(&self) {
-        self.pace.count_io_call();
+        self.pace.count_operation();
         let operations = self.operations.get() + 1;
         self.operations.set(operations);
         if operations > OPERATIONS {
@@ -533,9 +538,10 @@ impl Scheduler {
         self.ready.has_entries() || self.is_time_to_look()
     }
 
-    /// Counts a turn that the loop has not given.
+    /// Counts a poll of a future in the background, as if it were a green thread that the loop has resumed.
     #[inline(always)]
     pub(crate) fn count_turn(&self) {
+        self.polls_since_turn.set(self.polls_since_turn.get() + 1);
         self.pace.count_switch();
     }
 
@@ -554,7 +560,7 @@ impl Scheduler {
             return false;
         }
         self.operations.set(operations + 1);
-        self.pace.count_io_call();
+        self.pace.count_operation();
         true
     }
 

@@ -195,6 +195,11 @@ impl Tasks {
         park(scheduler, thread, WAKERS);
     }
 
+    /// How many are to be polled.
+    pub(crate) fn ready(&self) -> usize {
+        self.ready.borrow().len()
+    }
+
     /// In a forked child: none of them is polled there.
     pub(crate) fn forget_ready(&self) {
         self.ready.borrow_mut().clear();
@@ -221,7 +226,7 @@ impl Tasks {
 fn drive(scheduler: &'static Scheduler) {
     let tasks = &scheduler.tasks;
     while tasks.live.get() > 0 {
-        let batch = tasks.ready.borrow().len();
+        let batch = tasks.ready();
         if batch == 0 {
             tasks.park(scheduler);
         } else {

@@ -25,12 +25,14 @@ use portable::Portable;
 
 /// The most events that a turn of the hub takes; more stay with the OS for the next one.
 ///
-/// ```
-/// assert!(evy_hub::BATCH.is_power_of_two());
-/// ```
-///
 /// What a wait touches of each socket is touched again when it is read. With 1,024 that had left the caches
 /// by then: see [`Hub::turn_at_most`](crate::Hub::turn_at_most).
+///
+/// ```
+/// let mut hub = evy_hub::Hub::new()?;
+/// hub.turn_at_most(evy_hub::BATCH, &mut |due| panic!("nobody waits: {due:?}"))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub const BATCH: usize = 64;
 
 /// How a descriptor is registered.
