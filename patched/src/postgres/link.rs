@@ -497,3 +497,51 @@ fn keep_waker(slot: &Cell<Option<Waker>>, context: &Context<'_>) {
     };
     slot.set(Some(kept));
 }
+
+#[cfg(test)]
+mod tests {
+    use evy_runtime::timeout;
+
+    use super::*;
+
+    fn link() -> Rc<Link> {
+        Link::new(Rc::new(Cell::new(Standing::Unknown)), Arc::new(|_| ()))
+    }
+
+    #[test]
+    fn no_waker_stays_behind_when_a_wait_is_over() {
+        let link = link();
+        let mut is_second = false;
+        link.listen(|context| {
+            if mem::replace(&mut is_second, true) {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        });
+        assert!(is_second && link.listener.take().is_none());
+        // However it ends.
+        let cut_short = timeout(Duration::from_millis(1), || link.listen(|_| Poll::<()>::Pending));
+        assert!(cut_short.is_err() && link.listener.take().is_none());
+    }
+
+    #[test]
+    fn the_waker_that_is_kept_is_that_of_the_last_poll() {
+        let slot = Cell::new(None);
+        let [first, second] = [(); 2].map(|()| Arc::new(Nobody));
+        let [one, other] = [&first, &second].map(|nobody| Waker::from(Arc::clone(nobody)));
+        for _ in 0..3 {
+            keep_waker(&slot, &Context::from_waker(&one));
+            assert_eq!(Arc::strong_count(&first), 3);
+        }
+        keep_waker(&slot, &Context::from_waker(&other));
+        assert_eq!((Arc::strong_count(&first), Arc::strong_count(&second)), (2, 3));
+        assert!(slot.take().is_some_and(|kept| kept.will_wake(&other)));
+    }
+
+    struct Nobody;
+
+    impl std::task::Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+}
