@@ -18,6 +18,7 @@
 //! compression. Its version 0.23 is part of this interface ([`mod@rustls`]).
 
 mod acceptor;
+mod any_certificate;
 mod connector;
 mod listener;
 mod pem;

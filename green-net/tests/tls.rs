@@ -426,19 +426,35 @@ fn a_stream_is_used_on_two_os_threads_at_once() {
     far.join().unwrap();
 }
 
+/// How the handshakes of two connections went, one after the other.
+fn kinds_of_two(acceptor: &TlsAcceptor, connector: &TlsConnector) -> [Option<HandshakeKind>; 2] {
+    [(); 2].map(|()| {
+        let (mut server, mut client) = tls_pair_of(acceptor, connector);
+        // The ticket comes with the first read, at the latest.
+        server.write_all(b"x").unwrap();
+        soon(|| client.read(&mut [0; 8])).unwrap();
+        assert_eq!(client.handshake_kind(), server.handshake_kind());
+        client.handshake_kind()
+    })
+}
+
 #[test]
 fn an_earlier_session_is_taken_up_again() {
     for versions in VERSIONS {
         let (acceptor, connector) = configurations_of(versions);
-        let kinds = [(); 2].map(|()| {
-            let (mut server, mut client) = tls_pair_of(&acceptor, &connector);
-            // The ticket comes with the first read, at the latest.
-            server.write_all(b"x").unwrap();
-            soon(|| client.read(&mut [0; 8])).unwrap();
-            assert_eq!(client.handshake_kind(), server.handshake_kind());
-            client.handshake_kind()
-        });
+        let kinds = kinds_of_two(&acceptor, &connector);
         assert_eq!(kinds, [Some(HandshakeKind::Full), Some(HandshakeKind::Resumed)]);
+    }
+}
+
+#[test]
+fn an_earlier_session_is_forgotten_where_the_builder_says_so() {
+    for versions in VERSIONS {
+        let authority = Authority::new();
+        let acceptor = authority.identity("localhost").acceptor();
+        let connector = TlsConnector::builder().roots_pem(authority.pem()).versions(versions);
+        let kinds = kinds_of_two(&acceptor, &connector.resumption(false).build().unwrap());
+        assert_eq!(kinds, [Some(HandshakeKind::Full); 2]);
     }
 }
 

@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evy_green_net::tls::rustls;
-use evy_green_net::tls::{TlsAcceptor, TlsConnector, TlsListener, TlsStream};
+use evy_green_net::tls::rustls::pki_types::pem::PemObject;
+use evy_green_net::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use evy_green_net::tls::{TlsAcceptor, TlsConnector, TlsConnectorBuilder, TlsListener, TlsStream};
 use evy_green_net::{TcpStream, listen};
 use evy_runtime::spawn;
+use rcgen::{CertificateParams, date_time_ymd};
 use tls_util::{Authority, Identity, VERSIONS, configurations, tls_pair_of};
 use util::{green_pair, soon};
 
@@ -97,14 +100,10 @@ fn the_certificate_is_the_one_of_the_name_that_the_client_asks_for() {
         assert_eq!(client.server_name(), None);
         client.peer_certificates().unwrap()
     };
-    let der = |identity: &Identity| {
-        use rustls::pki_types::pem::PemObject;
-        rustls::pki_types::CertificateDer::from_pem_slice(identity.chain.as_bytes()).unwrap()
-    };
-    assert_eq!(shown("one.wild.example"), [der(one)]);
-    assert_eq!(shown("other.wild.example"), [der(any)]);
-    assert_eq!(shown("a.two.wild.example"), [der(deep)]);
-    assert_eq!(shown("localhost"), [der(otherwise)]);
+    assert_eq!(shown("one.wild.example"), [one.der()]);
+    assert_eq!(shown("other.wild.example"), [any.der()]);
+    assert_eq!(shown("a.two.wild.example"), [deep.der()]);
+    assert_eq!(shown("localhost"), [otherwise.der()]);
     // One label more than the star stands for: the other certificate, which is not for that name.
     let error = meet(&acceptor, &authority.connector(), "b.two.wild.example").unwrap_err();
     assert!(error.to_string().contains("not valid for name"), "{error}");
@@ -213,9 +212,9 @@ fn what_is_wrong_with_a_file_is_said_with_its_name() {
     };
     refused(&missing, &key, ErrorKind::NotFound, "missing");
     refused(&chain, &missing, ErrorKind::NotFound, "missing");
-    refused(&empty, &key, ErrorKind::InvalidData, "no certificate in ");
-    refused(&chain, &empty, ErrorKind::InvalidData, "no private key in ");
-    refused(&chain, &chain, ErrorKind::InvalidData, "no private key in ");
+    refused(&empty, &key, ErrorKind::InvalidData, "empty: no certificate is in it");
+    refused(&chain, &empty, ErrorKind::InvalidData, "empty: no private key is in it");
+    refused(&chain, &chain, ErrorKind::InvalidData, "chain: no private key is in it");
     // A key of another certificate.
     refused(&chain, &wrong_key, ErrorKind::InvalidData, "KeyMismatch");
     let error = TlsConnector::builder().roots_file(&empty).build().unwrap_err();
@@ -233,6 +232,87 @@ fn roots_of_ones_own_are_the_only_ones_unless_others_are_named() {
     assert!(meet(&acceptor, &both, "localhost").is_ok());
     let platform = TlsConnector::builder().platform_roots().roots_pem(authority.pem());
     assert!(meet(&acceptor, &platform.build().unwrap(), "localhost").is_ok());
+}
+
+#[test]
+fn whoever_takes_any_certificate_meets_servers_that_everybody_else_refuses() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let expired = |params: &mut CertificateParams| params.not_after = date_time_ymd(2001, 1, 1);
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let self_signed = Identity { chain: made.cert.pem(), key: made.signing_key.serialize_pem() };
+    for (identity, reason) in [
+        (self_signed, "UnknownIssuer"),
+        (stranger.identity("localhost"), "UnknownIssuer"),
+        (authority.identity("elsewhere.example"), "not valid for name"),
+        (authority.identity_with("localhost", expired), "expired"),
+    ] {
+        for versions in VERSIONS {
+            let builder = || {
+                let builder = TlsConnector::builder().roots_pem(authority.pem());
+                builder.versions(versions).sni(false)
+            };
+            let takes = |builder: TlsConnectorBuilder| {
+                meet(&identity.acceptor(), &builder.build().unwrap(), "localhost")
+            };
+            let (_server, client) = takes(builder().danger_accept_any_certificate(true)).unwrap();
+            assert_eq!(client.peer_certificates().unwrap(), [identity.der()]);
+            for builder in [builder(), builder().danger_accept_any_certificate(false)] {
+                let error = takes(builder).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidData);
+                assert!(error.to_string().contains(reason), "{reason}: {error}");
+            }
+        }
+    }
+}
+
+/// Shows a certificate that is not its own: its key is another.
+#[derive(Debug)]
+struct Impostor(Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::server::ResolvesServerCert for Impostor {
+    fn resolve(
+        &self,
+        _hello: rustls::server::ClientHello<'_>,
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+#[test]
+fn whoever_takes_any_certificate_refuses_a_server_without_its_key() {
+    let authority = Authority::new();
+    let (shown, own) = (authority.identity("localhost"), authority.identity("localhost"));
+    let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+    let impostor = rustls::sign::CertifiedKey::new(vec![shown.der()], key);
+    let impostor = Arc::new(Impostor(Arc::new(impostor)));
+    for versions in VERSIONS {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&impostor) as _);
+        let acceptor = TlsAcceptor::from_config(Arc::new(config));
+        let connector = TlsConnector::builder().danger_accept_any_certificate(true);
+        let error = meet(&acceptor, &connector.build().unwrap(), "localhost").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert!(error.to_string().contains("BadSignature"), "{error}");
+    }
+}
+
+#[test]
+fn whoever_takes_any_certificate_still_shows_its_own_and_is_told_of_roots_that_are_none() {
+    let authority = Authority::new();
+    let (server, client) = (authority.identity("localhost"), authority.identity("a client"));
+    let acceptor = TlsAcceptor::builder().identity_pem(&server.chain, &server.key);
+    let acceptor = acceptor.client_roots_pem(authority.pem()).build().unwrap();
+    let builder = || TlsConnector::builder().danger_accept_any_certificate(true);
+    let connector = builder().identity_pem(&client.chain, &client.key).build().unwrap();
+    let (server, _client) = meet(&acceptor, &connector, "localhost").unwrap();
+    assert_eq!(server.peer_certificates().unwrap(), [client.der()]);
+    let error = builder().roots_pem("no PEM at all").build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
 }
 
 #[test]
@@ -269,8 +349,7 @@ fn a_configuration_of_rustls_is_taken_as_it_is() {
     let authority = Authority::new();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
-    use rustls::pki_types::pem::PemObject;
-    let root = rustls::pki_types::CertificateDer::from_pem_slice(authority.pem().as_bytes());
+    let root = CertificateDer::from_pem_slice(authority.pem().as_bytes());
     roots.add(root.unwrap()).unwrap();
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS12])

@@ -7,10 +7,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use evy_runtime::unblock;
+use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 use rustls_platform_verifier::Verifier;
 
+use super::any_certificate::AnyCertificate;
 use super::pem::{IdentityPem, Pem};
 use super::{HANDSHAKE_TIMEOUT, TlsStream, Transport, provider, refused};
 use crate::TcpStream;
@@ -73,6 +75,8 @@ impl TlsConnector {
             identity: None,
             alpn: Vec::new(),
             sni: true,
+            resumption: true,
+            accepts_any_certificate: false,
             versions: rustls::DEFAULT_VERSIONS.to_vec(),
             handshake_timeout: Some(HANDSHAKE_TIMEOUT),
         }
@@ -233,6 +237,9 @@ pub struct TlsConnectorBuilder {
     identity: Option<IdentityPem>,
     alpn: Vec<Vec<u8>>,
     sni: bool,
+    resumption: bool,
+    /// Whatever the roots are.
+    accepts_any_certificate: bool,
     versions: Vec<&'static SupportedProtocolVersion>,
     handshake_timeout: Option<Duration>,
 }
@@ -388,6 +395,75 @@ impl TlsConnectorBuilder {
         self
     }
 
+    /// Whether sessions are remembered, so that a second connection to a server is quicker; they are, unless
+    /// this is called with `false`. Then every connection does a whole handshake.
+    ///
+    /// ```
+    /// use evy_green_net::tls::TlsConnector;
+    ///
+    /// let connector = TlsConnector::builder().webpki_roots().resumption(false).build()?;
+    /// # drop(connector);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    pub fn resumption(mut self, resumption: bool) -> Self {
+        self.resumption = resumption;
+        self
+    }
+
+    /// Whether the server may show any certificate: one that nobody we trust has signed, that has expired, or
+    /// that is for another name. By default it may not.
+    ///
+    /// **With `true`, nobody knows who the server is.** Whoever sits between the two ends can answer in its
+    /// place, and read and change all that goes over the connection. It is for tests, and for a server that
+    /// cannot be given a better certificate. Where its certificate is at hand, trust it by
+    /// [`roots_pem`](Self::roots_pem), which keeps all checks.
+    ///
+    /// Roots that are named are still read, and decide nothing. What the handshake itself has to prove is
+    /// still checked: that the server has the key of the certificate that it shows.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use evy_green_net::tls::{TlsAcceptor, TlsConnector, TlsListener};
+    ///
+    /// # let made = rcgen::generate_simple_self_signed(["elsewhere.example".to_owned()]).unwrap();
+    /// # let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    /// // A certificate that its owner has signed, and for another name at that.
+    /// let acceptor = TlsAcceptor::from_pem(&chain, &key)?;
+    /// let listener = TlsListener::new(evy_green_net::listen("127.0.0.1:0")?, acceptor);
+    /// let address = listener.local_addr()?;
+    /// evy_runtime::spawn_n(move || {
+    ///     for mut client in listener.incoming().flatten() {
+    ///         let _ = client.write_all(b"hello");
+    ///     }
+    /// });
+    ///
+    /// let connector = TlsConnector::builder().webpki_roots().build()?;
+    /// let error = connector.connect_to(("localhost", address.port())).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    ///
+    /// let connector = TlsConnector::builder().danger_accept_any_certificate(true).build()?;
+    /// let mut stream = connector.connect_to(("localhost", address.port()))?;
+    /// let mut text = String::new();
+    /// stream.read_to_string(&mut text)?;
+    /// assert_eq!(text, "hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Yields
+    ///
+    /// Never.
+    #[doc(alias = "dangerous")]
+    #[doc(alias = "insecure")]
+    #[doc(alias = "danger_accept_invalid_certs")]
+    pub fn danger_accept_any_certificate(mut self, accepts_any_certificate: bool) -> Self {
+        self.accepts_any_certificate = accepts_any_certificate;
+        self
+    }
+
     /// Speaks these versions of TLS only; by default 1.2 and 1.3.
     ///
     /// ```
@@ -452,6 +528,10 @@ impl TlsConnectorBuilder {
             .map_err(refused)?;
         let own = self.own_roots()?;
         let builder = match self.base {
+            _ if self.accepts_any_certificate => {
+                let verifier = Arc::new(AnyCertificate::new(provider));
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
             Some(Base::Webpki) => builder.with_root_certificates(store(own, true)?),
             None if !own.is_empty() => builder.with_root_certificates(store(own, false)?),
             Some(Base::Platform) | None => {
@@ -468,6 +548,9 @@ impl TlsConnectorBuilder {
         };
         config.alpn_protocols = self.alpn;
         config.enable_sni = self.sni;
+        if !self.resumption {
+            config.resumption = Resumption::disabled();
+        }
         let handshake_timeout = self.handshake_timeout;
         Ok(TlsConnector { config: Arc::new(config), handshake_timeout })
     }

@@ -68,10 +68,11 @@ impl Pem {
     }
 
     fn malformed(&self, what: &str, error: pem::Error) -> io::Error {
-        let text = match self {
-            Self::Text(_) => format!("no {what} in the PEM text: {error}"),
-            Self::File(path) => format!("no {what} in {}: {error}", path.display()),
+        let place = match self {
+            Self::Text(_) => "the PEM text".to_owned(),
+            Self::File(path) => path.display().to_string(),
         };
+        let text = format!("{place}: no {what} is in it: {error}");
         io::Error::new(io::ErrorKind::InvalidData, text)
     }
 }

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use evy_green_net::tls::rustls::SupportedProtocolVersion;
+use evy_green_net::tls::rustls::pki_types::CertificateDer;
+use evy_green_net::tls::rustls::pki_types::pem::PemObject;
 use evy_green_net::tls::rustls::version::{TLS12, TLS13};
 use evy_green_net::tls::{TlsAcceptor, TlsConnector, TlsListener, TlsStream};
 use evy_green_net::{TcpStream, connect, listen};
@@ -70,6 +72,10 @@ impl Authority {
 impl Identity {
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from_pem(&self.chain, &self.key).unwrap()
+    }
+
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap()
     }
 }
 

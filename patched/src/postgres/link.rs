@@ -60,11 +60,9 @@ pub(super) struct Link {
     standing: Rc<Cell<Standing>>,
     /// No answer is outstanding but such as come at once.
     is_settled: Cell<bool>,
-    /// There is no client any more.
-    is_left: Cell<bool>,
-    end: Cell<End>,
-    /// The connection is in the background.
-    is_driven: Cell<bool>,
+    phase: Cell<Phase>,
+    /// What has ended the connection, as long as nobody has been told.
+    failure: Cell<Option<Error>>,
     /// What has the connection looked at in the background, where nothing of its own does.
     driver: Cell<Option<Waker>>,
     /// What was asked behind a copy that has failed.
@@ -72,16 +70,21 @@ pub(super) struct Link {
     notifications: RefCell<VecDeque<Notification>>,
     notices: RefCell<VecDeque<DbError>>,
     notice_callback: NoticeCallback,
-    /// Who waits for a message, or for the end.
+    /// Who waits for a message, or for the end; see [`listen`](Link::listen).
     listener: Cell<Option<Waker>>,
 }
 
-/// How the connection ended.
-enum End {
-    NotYet,
-    /// Nobody has been told of this error.
-    Failed(Error),
+/// How far a connection is. There is no way back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It takes requests.
+    Open,
+    /// There is no client any more: it has [a time](FAREWELL) to end in good order.
+    Left,
+    /// It has ended, or has been broken off. What is in the background still has it, and its calls.
     Over,
+    /// Nothing is in the background any more.
+    Gone,
 }
 
 impl Link {
@@ -89,9 +92,8 @@ impl Link {
         Rc::new(Self {
             standing,
             is_settled: Cell::new(true),
-            is_left: Cell::new(false),
-            end: Cell::new(End::NotYet),
-            is_driven: Cell::new(false),
+            phase: Cell::new(Phase::Open),
+            failure: Cell::new(None),
             driver: Cell::new(None),
             doubt: RefCell::default(),
             notifications: RefCell::default(),
@@ -108,7 +110,6 @@ impl Link {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let mut connection = connection;
-        self.is_driven.set(true);
         let driven = Driven(Rc::clone(self));
         spawn_future(async move {
             let mut farewell = None;
@@ -117,9 +118,7 @@ impl Link {
             });
             let end = end.await;
             // It is known before the connection drops what calls wait with.
-            if !driven.0.is_over() {
-                driven.0.end.set(end);
-            }
+            driven.0.end(end.err());
         });
     }
 
@@ -128,22 +127,22 @@ impl Link {
         connection: &mut Connection<S, T>,
         farewell: &mut Option<Alarm>,
         context: &mut Context<'_>,
-    ) -> Poll<End>
+    ) -> Poll<Result<(), Error>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
         T: AsyncRead + AsyncWrite + Unpin,
     {
         if self.is_over() {
             // It was broken off.
-            return Poll::Ready(End::Over);
+            return Poll::Ready(Ok(()));
         }
-        self.driver.set(Some(context.waker().clone()));
+        keep_waker(&self.driver, context);
         let mut count = 0;
         while count < BATCH {
             match connection.poll_message(context) {
                 Poll::Ready(Some(Ok(message))) => self.receive(message),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(End::Failed(error)),
-                Poll::Ready(None) => return Poll::Ready(End::Over),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Pending => break,
             }
             count += 1;
@@ -151,11 +150,11 @@ impl Link {
         if count == BATCH {
             context.waker().wake_by_ref();
         }
-        if !self.is_left.get() {
+        if self.phase.get() != Phase::Left {
             return Poll::Pending;
         }
         let farewell = farewell.get_or_insert_with(|| Alarm::after(FAREWELL));
-        Pin::new(farewell).poll(context).map(|()| End::Over)
+        Pin::new(farewell).poll(context).map(Ok)
     }
 
     fn receive(&self, message: AsyncMessage) {
@@ -221,7 +220,7 @@ impl Link {
             self.settle();
         } else if is_unexpected(error) {
             // Nobody knows what the server and tokio-postgres take each other's words for.
-            self.break_off(End::Over);
+            self.break_off(None);
         }
     }
 
@@ -265,7 +264,9 @@ impl Link {
 
     /// The client goes. While a request is being written, nothing but this tells the future behind.
     pub(super) fn leave(&self) {
-        self.is_left.set(true);
+        if self.phase.get() == Phase::Open {
+            self.phase.set(Phase::Left);
+        }
         self.wake_driver();
     }
 
@@ -276,22 +277,41 @@ impl Link {
     }
 
     /// Ends the connection, whatever is under way.
-    fn break_off(&self, end: End) {
-        if !self.is_over() {
-            self.end.set(end);
+    fn break_off(&self, failure: Option<Error>) {
+        if self.end(failure) {
             self.wake_driver();
         }
     }
 
+    /// The connection is over, because of that; whether it was not so before.
+    fn end(&self, failure: Option<Error>) -> bool {
+        let is_first = !self.is_over();
+        if is_first {
+            self.failure.set(failure);
+            self.phase.set(Phase::Over);
+        }
+        is_first
+    }
+
     /// Waits until a connection that is over takes no more requests.
     fn wait_until_gone(&self) {
+        self.listen(|_| match self.phase.get() {
+            Phase::Gone => Poll::Ready(()),
+            _ => Poll::Pending,
+        });
+    }
+
+    /// Waits until `poll` has what it wants, which is asked at each message and at the end of the connection.
+    pub(super) fn listen<T>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+        // The runtime uses what a waker stands for again once nobody has one, so none stays behind.
+        let _listening = Listening(self);
         block_on(poll_fn(|context| {
-            if !self.is_driven.get() {
-                return Poll::Ready(());
+            let ready = poll(context);
+            if ready.is_pending() {
+                keep_waker(&self.listener, context);
             }
-            self.listener.set(Some(context.waker().clone()));
-            Poll::Pending
-        }));
+            ready
+        }))
     }
 
     /// A copy has failed: asks behind it. The next call looks at the answer.
@@ -330,60 +350,35 @@ impl Link {
         if !is_its_own {
             let text = "a copy that was refused has left one answer too many";
             let error = io::Error::new(io::ErrorKind::ConnectionAborted, text);
-            self.break_off(End::Failed(failure::of_io(error)));
+            self.break_off(Some(failure::of_io(error)));
         }
     }
 
     /// Whether the connection has ended, as far as is known.
     pub(super) fn is_over(&self) -> bool {
-        let end = self.end.replace(End::NotYet);
-        let is_over = !matches!(end, End::NotYet);
-        self.end.set(end);
-        is_over
+        matches!(self.phase.get(), Phase::Over | Phase::Gone)
     }
 
     /// Waits for the end.
     pub(super) fn wait_for_end(&self) -> Result<(), Error> {
-        block_on(poll_fn(|context| {
-            if self.is_over() {
-                return Poll::Ready(());
-            }
-            self.listener.set(Some(context.waker().clone()));
-            Poll::Pending
-        }));
-        self.take_failure().map_or(Ok(()), Err)
-    }
-
-    fn take_failure(&self) -> Option<Error> {
-        match self.end.replace(End::Over) {
-            End::Failed(error) => Some(error),
-            End::Over => None,
-            End::NotYet => {
-                self.end.set(End::NotYet);
-                None
-            }
-        }
+        self.listen(|_| if self.is_over() { Poll::Ready(()) } else { Poll::Pending });
+        self.failure.take().map_or(Ok(()), Err)
     }
 
     /// Says of a closed connection what closed it, to the first who asks.
     fn explain(&self, error: Error) -> Error {
-        if error.is_closed() { self.take_failure().unwrap_or(error) } else { error }
+        if error.is_closed() { self.failure.take().unwrap_or(error) } else { error }
     }
 
     /// Waits for something, and delivers the notices that come meanwhile.
     fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         loop {
-            let ready = block_on(poll_fn(|context| {
-                if let Poll::Ready(ready) = future.as_mut().poll(context) {
-                    return Poll::Ready(Some(ready));
-                }
-                if !self.notices.borrow().is_empty() {
-                    return Poll::Ready(None);
-                }
-                self.listener.set(Some(context.waker().clone()));
-                Poll::Pending
-            }));
+            let ready = self.listen(|context| match future.as_mut().poll(context) {
+                Poll::Ready(ready) => Poll::Ready(Some(ready)),
+                Poll::Pending if !self.notices.borrow().is_empty() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
             if let Some(ready) = ready {
                 return ready;
             }
@@ -409,17 +404,15 @@ impl Link {
     }
 
     /// The next notification; without one, `None` at the end of the connection.
-    pub(super) fn poll_notification(
-        &self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Notification, Error>>> {
+    ///
+    /// Who gets neither [listens](Self::listen).
+    pub(super) fn poll_notification(&self) -> Poll<Option<Result<Notification, Error>>> {
         if let Some(notification) = self.next_notification() {
             return Poll::Ready(Some(Ok(notification)));
         }
         if self.is_over() {
-            return Poll::Ready(self.take_failure().map(Err));
+            return Poll::Ready(self.failure.take().map(Err));
         }
-        self.listener.set(Some(context.waker().clone()));
         Poll::Pending
     }
 
@@ -482,10 +475,73 @@ struct Driven(Rc<Link>);
 impl Drop for Driven {
     fn drop(&mut self) {
         let Self(link) = self;
-        if !link.is_over() {
-            link.end.set(End::Over);
-        }
-        link.is_driven.set(false);
+        link.phase.set(Phase::Gone);
         link.wake_listener();
+    }
+}
+
+/// Somebody waits with the listener's waker, until this is dropped: however the wait ends.
+struct Listening<'a>(&'a Link);
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        drop(self.0.listener.take());
+    }
+}
+
+/// Keeps the waker of `context` there, where it is not that already: most polls have the one of the last.
+fn keep_waker(slot: &Cell<Option<Waker>>, context: &Context<'_>) {
+    let kept = match slot.take() {
+        Some(kept) if kept.will_wake(context.waker()) => kept,
+        _ => context.waker().clone(),
+    };
+    slot.set(Some(kept));
+}
+
+#[cfg(test)]
+mod tests {
+    use evy_runtime::timeout;
+
+    use super::*;
+
+    fn link() -> Rc<Link> {
+        Link::new(Rc::new(Cell::new(Standing::Unknown)), Arc::new(|_| ()))
+    }
+
+    #[test]
+    fn no_waker_stays_behind_when_a_wait_is_over() {
+        let link = link();
+        let mut is_second = false;
+        link.listen(|context| {
+            if mem::replace(&mut is_second, true) {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        });
+        assert!(is_second && link.listener.take().is_none());
+        // However it ends.
+        let cut_short = timeout(Duration::from_millis(1), || link.listen(|_| Poll::<()>::Pending));
+        assert!(cut_short.is_err() && link.listener.take().is_none());
+    }
+
+    #[test]
+    fn the_waker_that_is_kept_is_that_of_the_last_poll() {
+        let slot = Cell::new(None);
+        let [first, second] = [(); 2].map(|()| Arc::new(Nobody));
+        let [one, other] = [&first, &second].map(|nobody| Waker::from(Arc::clone(nobody)));
+        for _ in 0..3 {
+            keep_waker(&slot, &Context::from_waker(&one));
+            assert_eq!(Arc::strong_count(&first), 3);
+        }
+        keep_waker(&slot, &Context::from_waker(&other));
+        assert_eq!((Arc::strong_count(&first), Arc::strong_count(&second)), (2, 3));
+        assert!(slot.take().is_some_and(|kept| kept.will_wake(&other)));
+    }
+
+    struct Nobody;
+
+    impl std::task::Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
     }
 }

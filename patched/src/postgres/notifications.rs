@@ -1,12 +1,11 @@
 //! What other sessions tell this one by `NOTIFY`.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use evy_runtime::{Alarm, block_on, yield_now};
+use evy_runtime::{Alarm, yield_now};
 use tokio_postgres::{Error, Notification};
 
 use super::link::Link;
@@ -129,7 +128,7 @@ impl Iterator for BlockingIter<'_> {
     type Item = Result<Notification, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        block_on(poll_fn(|context| self.link.poll_notification(context)))
+        self.link.listen(|_| self.link.poll_notification())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -155,10 +154,11 @@ impl Iterator for TimeoutIter<'_> {
     type Item = Result<Notification, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = block_on(poll_fn(|context| match self.link.poll_notification(context) {
-            Poll::Pending => Pin::new(&mut self.alarm).poll(context).map(|()| None),
+        let alarm = &mut self.alarm;
+        let next = self.link.listen(|context| match self.link.poll_notification() {
+            Poll::Pending => Pin::new(&mut *alarm).poll(context).map(|()| None),
             next => next,
-        }));
+        });
         if matches!(next, Some(Ok(_))) {
             self.restart();
         }
