@@ -35,14 +35,15 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
     fn call(&self, request: ::http::Request<Incoming>) -> Answering {
         let connection = &self.0;
         let wrong = refuse(connection, &request);
-        let exchange = Exchange::new(connection, request);
+        let exchange = Exchange::begin(connection, &request);
+        exchange.keep_request(request);
         if connection.core().is_stopping() {
             connection.pulse().is_unclean.set(true);
             connection.order(Order::Finish);
         }
         match wrong {
             Some(status) => {
-                drop(exchange.take_request());
+                exchange.drop_request();
                 connection.pulse().is_unclean.set(true);
                 answer_and_close(&exchange, status);
             }
@@ -211,8 +212,8 @@ fn start_handler(exchange: &Rc<Exchange>) {
     match Builder::new().spawn_eager(move || handle(&running.0)) {
         Ok(thread) if thread.is_finished() => {}
         Ok(thread) => exchange.handler.set(Some(connection.core().add_handler(thread.id()))),
+        // The request went with `Running`.
         Err(_no_memory) => {
-            drop(exchange.take_request());
             exchange.begin_again();
             answer_and_close(exchange, StatusCode::SERVICE_UNAVAILABLE);
         }
@@ -228,6 +229,8 @@ impl Drop for Running {
         if let Some(key) = self.0.handler.take() {
             connection.core().remove_handler(key);
         }
+        // Of a handler that was killed before it began.
+        self.0.drop_request();
         self.0.fail();
         connection.handler_has_ended();
     }
@@ -236,13 +239,15 @@ impl Drop for Running {
 /// What a handler's green thread does.
 fn handle(exchange: &Rc<Exchange>) {
     let core = exchange.connection().core();
-    let request = exchange.take_request().expect("it is handled once");
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    match catch_unwind(AssertUnwindSafe(|| core.handler.handle(request))) {
+    let (method, path) = exchange.title();
+    // It is taken inside: what a closure captures is moved twice more.
+    let handle = || core.handler.handle(exchange.take_request());
+    match catch_unwind(AssertUnwindSafe(handle)) {
         Ok(response) => give(exchange, response),
         Err(payload) if payload.is::<Killed>() => resume_unwind(payload),
         Err(payload) => {
-            crate::core::tell(format_args!("the handler of {method} {} has panicked", uri.path()));
+            let path = path.as_ref().map_or("", |path| path.path());
+            crate::core::tell(format_args!("the handler of {method} {path} has panicked"));
             give(exchange, StatusCode::INTERNAL_SERVER_ERROR.into_response());
             drop(payload);
         }
