@@ -25,6 +25,7 @@ use evy_runtime::Alarm;
 use hyper::rt::{Read, ReadBuf, Write};
 
 use crate::core::Core;
+use crate::exchange::Exchange;
 use crate::io::Io;
 use crate::limits::Limits;
 use crate::pulse::{Over, Pulse, Watched};
@@ -101,6 +102,8 @@ pub(crate) struct Connection {
     is_left: Cell<bool>,
     /// What it runs over, for those who look.
     stream: RefCell<Option<Shared>>,
+    /// Its last exchange, to be used again. It has this connection in turn: it goes when that ends.
+    exchange: Cell<Option<Rc<Exchange>>>,
     /// Handlers that run for it.
     pub(crate) handlers: Cell<u32>,
 }
@@ -117,6 +120,7 @@ impl Connection {
             upgrade: Cell::default(),
             is_left: Cell::new(false),
             stream: RefCell::default(),
+            exchange: Cell::default(),
             handlers: Cell::new(0),
         })
     }
@@ -135,6 +139,16 @@ impl Connection {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.core.limits
+    }
+
+    /// An exchange that nobody has any more.
+    pub(crate) fn spare_exchange(&self) -> Option<Rc<Exchange>> {
+        self.exchange.take().filter(|exchange| Rc::strong_count(exchange) == 1)
+    }
+
+    /// Keeps an exchange for the next request.
+    pub(crate) fn keep_exchange(&self, exchange: &Rc<Exchange>) {
+        self.exchange.set(Some(Rc::clone(exchange)));
     }
 
     /// Whether its first request is still to come, or to end.
@@ -381,6 +395,7 @@ impl Drop for Listed<'_> {
         // There is no future any more that could be woken.
         if let Some(connection) = connection {
             connection.waker.take();
+            connection.exchange.take();
         }
     }
 }

@@ -1,8 +1,7 @@
 //! A connection as hyper sees it: a stream that notes what passes, and begins with what was read ahead.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -31,11 +30,6 @@ const HEAD: usize = 8 * 1024;
 /// A write that is longer is not taken at once by a peer that is slow.
 const MUCH: usize = 64 * 1024;
 
-thread_local! {
-    /// Where such a read goes first: what hyper lends us can be written to, and not read.
-    static HEADS: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
 impl Io {
     pub(crate) fn new(stream: Shared, pulse: Rc<Pulse>) -> Self {
         let stream = AsyncStream::new(stream);
@@ -60,16 +54,21 @@ impl Io {
         context: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut bytes = HEADS.take();
-        bytes.resize(HEAD, 0);
+        // What hyper lends us can be written to, and not read. This is on the stack, for it need not be
+        // filled with zeros, nor found: a buffer of the OS thread's costs 90 instructions a request more.
+        let mut space = [const { MaybeUninit::uninit() }; HEAD];
         let length = HEAD.min(buffer.remaining());
-        let mut read = ReadBuf::new(&mut bytes[..length]);
+        let mut read = ReadBuf::uninit(&mut space[..length]);
         let result = with_each!(&mut self.stream, stream => {
             Pin::new(stream).poll_read(context, read.unfilled())
         });
-        buffer.put_slice(read.filled());
-        self.pulse.look.borrow_mut().read(read.filled());
-        HEADS.set(bytes);
+        let mut look = self.pulse.look.borrow_mut();
+        if read.filled().is_empty() {
+            look.shrink();
+        } else {
+            buffer.put_slice(read.filled());
+            look.read(read.filled());
+        }
         result
     }
 

@@ -40,6 +40,7 @@ impl Look {
     }
 
     /// A request has begun; returns whether its head has a length beside its coding.
+    #[inline]
     pub(crate) fn has_length_and_coding(&mut self, length: Length) -> bool {
         let has_both =
             length == Length::Chunked && self.rest().and_then(head).is_some_and(has_length);
@@ -55,6 +56,14 @@ impl Look {
     /// So nothing is behind it. It is how nearly all that is read ends.
     fn ends_with_a_head(&self) -> bool {
         self.bytes.ends_with(b"\n\r\n") || self.bytes.ends_with(b"\n\n")
+    }
+
+    /// Nothing has come: gives back the memory of a long head.
+    #[inline]
+    pub(crate) fn shrink(&mut self) {
+        if self.bytes.capacity() > KEPT {
+            self.forget_requests();
+        }
     }
 
     /// What is behind the requests that were seen; `None` where that is not known.
@@ -73,11 +82,13 @@ impl Look {
 
     fn forget_requests(&mut self) {
         let left = if self.ends_with_a_head() { 0 } else { self.rest().map_or(0, <[u8]>::len) };
-        if left == 0 && self.bytes.capacity() > KEPT {
+        if left > 0 {
+            self.bytes.drain(..self.bytes.len() - left);
+        } else if self.bytes.capacity() > KEPT {
             self.bytes = Vec::new();
+        } else {
+            self.bytes.clear();
         }
-        let taken = self.bytes.len() - left;
-        self.bytes.drain(..taken);
         self.bodies.clear();
         if self.bodies.capacity() > KEPT {
             mem::take(&mut self.bodies);

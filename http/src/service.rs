@@ -20,7 +20,8 @@ use crate::look::Length;
 use crate::outgoing::Outgoing;
 use crate::pipe::{CutOff, Pipe};
 use crate::{
-    BodyError, BodyWriter, HeaderValue, IntoResponse, Method, Response, StatusCode, Version, header,
+    BodyError, BodyWriter, HeaderMap, HeaderName, HeaderValue, IntoResponse, Method, Response,
+    StatusCode, Version, header,
 };
 
 /// What hyper calls with each request of a connection.
@@ -34,14 +35,15 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
     fn call(&self, request: ::http::Request<Incoming>) -> Answering {
         let connection = &self.0;
         let wrong = refuse(connection, &request);
-        let exchange = Exchange::new(connection, request);
+        let exchange = Exchange::begin(connection, &request);
+        exchange.keep_request(request);
         if connection.core().is_stopping() {
             connection.pulse().is_unclean.set(true);
             connection.order(Order::Finish);
         }
         match wrong {
             Some(status) => {
-                drop(exchange.take_request());
+                exchange.drop_request();
                 connection.pulse().is_unclean.set(true);
                 answer_and_close(&exchange, status);
             }
@@ -111,44 +113,69 @@ fn is_coding_known(request: &::http::Request<Incoming>) -> bool {
     if http_body::Body::size_hint(request.body()).exact().is_some() {
         return true;
     }
-    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => false,
+    match single(request.headers(), &header::TRANSFER_ENCODING) {
+        Ok(None) => true,
+        Ok(Some(coding)) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        Err(Repeated) => false,
     }
 }
 
 /// RFC 9112, 3.2: in HTTP/1.1 there is one, and never more. In HTTP/2 there need not be one, but what it
 /// says must not differ from the `:authority` (RFC 9113, 8.3.1).
 fn has_valid_host(request: &::http::Request<Incoming>) -> bool {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
     let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
-    match (hosts.next(), hosts.next()) {
-        (None, _) => request.version() != Version::HTTP_11,
-        (Some(_), Some(_)) => false,
-        (Some(host), None) if request.version() == Version::HTTP_2 => {
+    match single(request.headers(), &header::HOST) {
+        Ok(None) => request.version() != Version::HTTP_11,
+        Err(Repeated) => false,
+        Ok(Some(host)) if request.version() == Version::HTTP_2 => {
             is_host(host.as_bytes())
                 && authority.is_none_or(|authority| authority.eq_ignore_ascii_case(host.as_bytes()))
         }
-        (Some(host), None) => is_host(host.as_bytes()),
+        Ok(Some(host)) => is_host(host.as_bytes()),
+    }
+}
+
+/// A field that may be there once has several values.
+struct Repeated;
+
+/// The value of a field that may be there once.
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, Repeated> {
+    // No field is there twice: 75 instructions against 115.
+    if headers.len() == headers.keys_len() {
+        return Ok(headers.get(name));
+    }
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(Repeated),
     }
 }
 
 /// Whether it may stand there: empty, or a name or number with a port. That it has no user, path or blank
 /// is what matters: these are how two servers come to read two things in it.
+///
+/// One way through it from the front: 70 instructions for `127.0.0.1:12345`, where a search for the last
+/// colon made it 150.
 fn is_host(host: &[u8]) -> bool {
-    let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if !host.ends_with(b"]") => (&host[..colon], &host[colon + 1..]),
-        _ => (host, &[][..]),
-    };
-    let is_name = match name {
-        [b'[', number @ .., b']'] => {
-            number.iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte))
+    let behind_name = match host {
+        [b'[', rest @ ..] => {
+            let number =
+                rest.iter().take_while(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte));
+            match &rest[number.count()..] {
+                [b']', rest @ ..] => rest,
+                _ => return false,
+            }
         }
-        name => name.iter().all(|byte| NAME_BYTES[usize::from(*byte)]),
+        name => &name[name.iter().take_while(|byte| NAME_BYTES[usize::from(**byte)]).count()..],
     };
-    is_name && port.iter().all(u8::is_ascii_digit)
+    match behind_name {
+        [] => true,
+        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 /// What the name of a host may have in it: RFC 3986, 3.2.2, without the comma, which joins two.
@@ -185,8 +212,8 @@ fn start_handler(exchange: &Rc<Exchange>) {
     match Builder::new().spawn_eager(move || handle(&running.0)) {
         Ok(thread) if thread.is_finished() => {}
         Ok(thread) => exchange.handler.set(Some(connection.core().add_handler(thread.id()))),
+        // The request went with `Running`.
         Err(_no_memory) => {
-            drop(exchange.take_request());
             exchange.begin_again();
             answer_and_close(exchange, StatusCode::SERVICE_UNAVAILABLE);
         }
@@ -202,6 +229,8 @@ impl Drop for Running {
         if let Some(key) = self.0.handler.take() {
             connection.core().remove_handler(key);
         }
+        // Of a handler that was killed before it began.
+        self.0.drop_request();
         self.0.fail();
         connection.handler_has_ended();
     }
@@ -210,13 +239,15 @@ impl Drop for Running {
 /// What a handler's green thread does.
 fn handle(exchange: &Rc<Exchange>) {
     let core = exchange.connection().core();
-    let request = exchange.take_request().expect("it is handled once");
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    match catch_unwind(AssertUnwindSafe(|| core.handler.handle(request))) {
+    let (method, path) = exchange.title();
+    // It is taken inside: what a closure captures is moved twice more.
+    let handle = || core.handler.handle(exchange.take_request());
+    match catch_unwind(AssertUnwindSafe(handle)) {
         Ok(response) => give(exchange, response),
         Err(payload) if payload.is::<Killed>() => resume_unwind(payload),
         Err(payload) => {
-            crate::core::tell(format_args!("the handler of {method} {} has panicked", uri.path()));
+            let path = path.as_ref().map_or("", |path| path.path());
+            crate::core::tell(format_args!("the handler of {method} {path} has panicked"));
             give(exchange, StatusCode::INTERNAL_SERVER_ERROR.into_response());
             drop(payload);
         }
@@ -291,7 +322,8 @@ fn settle_length(exchange: &Exchange, head: &mut ::http::response::Parts, body: 
         // hyper counts those.
         Kind::Writer(_) | Kind::Upgrade(_) => return,
     };
-    let is_told = head.headers.contains_key(header::CONTENT_LENGTH);
+    // Answers have few fields: to compare one costs 8 instructions, to look one up by its hash 85.
+    let is_told = head.headers.keys().any(|name| *name == header::CONTENT_LENGTH);
     // Without a body to send, it may be that of another answer: of `GET`, or of one that has not changed.
     if length == 0 && (exchange.is_head() || head.status == StatusCode::NOT_MODIFIED) {
         return;

@@ -135,3 +135,59 @@ fn fault_16_a_client_counts_until_its_handlers_have_ended() {
     go.set(true);
     assert_eq!(read_answer(&mut next), (200, "answer".to_owned()));
 }
+
+/// What a connection keeps from one request for the next is left alone while the first handler has it.
+#[test]
+fn a_handler_that_outlives_its_answer_does_not_meet_the_next_request() {
+    let go = Rc::new(Cell::new(false));
+    let theirs = Rc::clone(&go);
+    let server = start(move |request: Request| {
+        let go = Rc::clone(&theirs);
+        let path = request.uri().path().to_owned();
+        let is_first = path == "/first";
+        let length = path.len();
+        let mut response = Response::new(Body::writer(move |client| {
+            client.write_all(path.as_bytes())?;
+            client.flush()?;
+            while is_first && !go.get() {
+                sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        }));
+        response.headers_mut().insert("content-length", length.into());
+        response
+    });
+    let mut client = connect(server.local_addr());
+    for path in ["/first", "/second", "/third"] {
+        client.write_all(get(path).as_bytes()).unwrap();
+        assert_eq!(read_answer(&mut client), (200, path.to_owned()));
+    }
+    go.set(true);
+    client.write_all(get("/fourth").as_bytes()).unwrap();
+    assert_eq!(read_answer(&mut client), (200, "/fourth".to_owned()));
+}
+
+/// What a connection keeps for its next request goes with it, though it has the connection in turn.
+#[test]
+fn a_connection_that_has_ended_holds_on_to_nothing() {
+    let held = Rc::new(());
+    let theirs = Rc::clone(&held);
+    let server = start(move |_: Request| {
+        let _theirs = &theirs;
+        "answer"
+    });
+    for half_close in [true, false] {
+        let mut client = connect(server.local_addr());
+        for _ in 0..2 {
+            client.write_all(get("/").as_bytes()).unwrap();
+            assert_eq!(read_answer(&mut client), (200, "answer".to_owned()));
+        }
+        if half_close {
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            assert_eq!(read_all(&mut client), "");
+        }
+    }
+    server.stop(Duration::from_secs(5));
+    drop(server);
+    eventually("nobody has the handler", || Rc::strong_count(&held) == 1);
+}

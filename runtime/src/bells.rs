@@ -102,7 +102,7 @@ enum Note {
 
 impl Bell {
     /// The bell in `kept`, which is one of this hub afterwards.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of<'a>(kept: &'a mut Option<Self>, scheduler: &Scheduler) -> &'a Self {
         let is_here = kept.as_ref().is_some_and(|bell| bell.is_here(scheduler));
         if !is_here {
@@ -149,17 +149,21 @@ impl Bell {
         waker: Waker,
     ) -> Result<(), Busy> {
         let polled_by = GreenThreadId::of(scheduler.current());
-        let stands = {
-            let slots = scheduler.bells.slots.borrow();
-            matches!(slots[self.index as usize].place,
-                Place::Line(of, half) if of == key && half == direction)
-        };
-        if !stands {
-            self.leave(scheduler);
-            scheduler.hub.borrow_mut().wait(key, direction, self.owner(), Company::Alone)?;
+        // The hub runs no code of users. If there is no place, the waker is dropped behind the borrow.
+        let mut slots = scheduler.bells.slots.borrow_mut();
+        let slot = &mut slots[self.index as usize];
+        match slot.place {
+            Place::Line(of, half) if of == key && half == direction => {}
+            Place::Nowhere => {
+                scheduler.hub.borrow_mut().wait(key, direction, self.owner(), Company::Alone)?;
+                slot.place = Place::Line(key, direction);
+            }
+            _ => {
+                drop(slots);
+                self.leave(scheduler);
+                return self.stand_in_line(scheduler, key, direction, waker);
+            }
         }
-        let slot = &mut scheduler.bells.slots.borrow_mut()[self.index as usize];
-        slot.place = Place::Line(key, direction);
         slot.polled_by = Some(polled_by);
         slot.waker = Some(waker);
         Ok(())

@@ -330,6 +330,7 @@ const HOSTS: &[Row] = &[
     ("a host with a NUL", host!("te\0st"), Closes, &[400], &[]),
     ("a host with two ports", host!("test:80:81"), Closes, &[400], &[]),
     ("a host whose port is no number", host!("test:http"), Closes, &[400], &[]),
+    ("a host with something behind its bracket", host!("[::1]x"), Closes, &[400], &[]),
     ("a host with a bracket left open", host!("[::1"), Closes, &[400], &[]),
     ("a host with a bracket in the middle", host!("te]st"), Closes, &[400], &[]),
     ("a blank before the colon of a host", "GET / HTTP/1.1\r\nHost : test\r\n\r\n", Closes, &[400], &[]),
