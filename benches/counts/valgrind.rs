@@ -4,8 +4,10 @@
 //! address for the return of everything on those below. So its sums over callees may be wrong where they
 //! switch; its counts of instructions are right. Cachegrind, which knows nothing of calls, counts the same
 //! within 0.01 % where no clock is read. Where one is, callgrind repeats better, as it is slower: the
-//! scheduler looks at the clock every 256 switches, and polls where 50 µs have passed. Under callgrind they
-//! always have, under cachegrind mostly, which makes 0.5 % of a switch.
+//! scheduler looks at the clock every 256 switches, or so many fewer as take 200 µs, and polls where 50 µs have
+//! passed. Under callgrind they always have, under cachegrind mostly, which makes 0.5 % of a switch. How often
+//! it looks depends on how fast the machine is, under callgrind too: that makes up to 0.6 % between an idle
+//! machine and one where three others want the two cores.
 //!
 //! Valgrind 3.19 does not know `epoll_pwait2`, so what is counted waits by `epoll_wait`.
 
