@@ -7,7 +7,7 @@ ADDR ?= 127.0.0.1:6000
 # All but `tracing`, under which every park takes its slow path: that one is tested by itself.
 FEATURES := evy/futures,evy/http,evy/hyper,evy/patched,evy/tls,evy/tokio,evy/websocket
 
-.PHONY: help test test-release acceptance check fmt fix lint layers doc bench bench-check bench-peers run dev asan valgrind loom audit spell
+.PHONY: help test test-release acceptance check fmt fix lint layers doc bench bench-check bench-peers bench-scale run dev asan valgrind loom audit spell
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,16 @@ doc: ## rustdoc, warnings are errors
 # The glob takes all benches, and leaves out the libraries' unit tests, which --benches would run too.
 bench: ## ratios against a baseline of the same run
 	$(CARGO) bench --workspace --features $(FEATURES) --bench '*'
+
+bench-scale: ## how cost grows with idle connections, parked green threads, timers and items
+	$(CARGO) bench --features $(FEATURES) --bench idle_memory -- 1000,10000,19000
+	$(CARGO) bench --features $(FEATURES) --bench memory -- 1000,10000,100000,1000000
+	@for live in 1000 100000 1000000; do \
+	  $(CARGO) bench --features $(FEATURES) --bench timers -- $$live || exit; \
+	done
+	@for items in 100000 1000000 10000000; do \
+	  $(CARGO) bench --features $(FEATURES) --bench imap -- $$items || exit; \
+	done
 
 # Incremental compilation cuts crates into other pieces, and so inlines other functions.
 bench-check: ## has an operation become dearer, in instructions? (needs valgrind; ARGS=--bless accepts what is)
