@@ -4,3 +4,14 @@
 #[cfg(any(not(doctest), all(feature = "http", feature = "hyper", feature = "tls")))]
 #[doc = include_str!("../docs/making_a_crate_green.md")]
 pub mod making_a_crate_green {}
+
+#[doc = include_str!("../docs/what_it_costs.md")]
+#[doc = include_str!("../docs/plots/echo.svg")]
+#[doc = include_str!("../docs/plots/echo-rate.svg")]
+#[doc = include_str!("../docs/plots/memory.svg")]
+#[doc = include_str!("../docs/plots/yield.svg")]
+#[doc = include_str!("../docs/plots/spawn.svg")]
+#[doc = include_str!("../docs/plots/channel.svg")]
+#[doc = include_str!("../docs/plots/timer.svg")]
+#[doc = include_str!("../docs/plots/cores.svg")]
+pub mod what_it_costs {}
