@@ -11,6 +11,8 @@ use peers_common::{Parking, numbers};
 
 fn main() {
     let [count] = numbers();
+    // May makes 1,000 of them at its start by itself, which would be there before memory is looked at.
+    may::config().set_pool_capacity(1);
     peers_may::run(1, move || {
         let flag = Arc::new(SyncFlag::new());
         let parking = Parking::begin(count as usize);
