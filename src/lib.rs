@@ -1,5 +1,9 @@
 //! Green threads for Rust, after Python's Evy: plain blocking-style code, many at once.
 //!
+//! [Making a crate green]: guide::making_a_crate_green
+//! [What it costs]: guide::what_it_costs
+// Its plots are files beside it, which the documentation has in `guide::what_it_costs`.
+#![doc = "<style>img[src^='docs/plots/'] { display: none; }</style>\n"]
 #![doc = include_str!("../README.md")]
 #![doc(test(attr(deny(warnings))))]
 #![forbid(unsafe_code)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Read};
 
+use ::http::StatusCode;
 use bytes::Bytes;
 
 use crate::BodyWriter;
@@ -33,6 +34,18 @@ pub(crate) enum Kind {
     Full(Bytes),
     Writer(Write),
     Upgrade(OnUpgrade),
+}
+
+impl Kind {
+    /// What it is in an answer of `status`: only one that says so goes on in another protocol.
+    #[inline]
+    pub(crate) fn of_answer(self, status: StatusCode, to_connect: bool) -> Self {
+        let goes_on = match status {
+            StatusCode::SWITCHING_PROTOCOLS => true,
+            status => to_connect && status.is_success(),
+        };
+        if matches!(self, Self::Upgrade(_)) && !goes_on { Self::Empty } else { self }
+    }
 }
 
 impl Body {

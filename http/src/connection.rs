@@ -392,10 +392,11 @@ struct Listed<'a> {
 impl Drop for Listed<'_> {
     fn drop(&mut self) {
         let connection = self.core.connections.borrow_mut().remove(self.key);
-        // There is no future any more that could be woken.
+        // There is no future any more that could be woken, and what is kept refers to the connection.
         if let Some(connection) = connection {
             connection.waker.take();
             connection.exchange.take();
+            connection.upgrade.take();
         }
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Exchange {
     connection: Rc<Connection>,
     /// Where the handler is in the server's list, once it has parked.
     pub(crate) handler: Cell<Option<usize>>,
+    /// The handler has not come to its end.
+    pub(crate) is_running: Cell<bool>,
     /// The request, for the handler: its green thread is started with a pointer to it. In two parts, which
     /// costs 85 instructions for moving it rather than 340: the compiler moves a whole one six times.
     head: RefCell<Option<Parts>>,
@@ -121,6 +123,7 @@ impl Exchange {
         Rc::new(Self {
             connection: Rc::clone(connection),
             handler: Cell::new(None),
+            is_running: Cell::new(false),
             head: RefCell::new(None),
             incoming: Cell::new(None),
             state: Cell::new(State::Over),
@@ -144,7 +147,11 @@ impl Exchange {
     #[inline(always)]
     pub(crate) fn keep_request(&self, request: ::http::Request<Incoming>) {
         let (head, incoming) = request.into_parts();
-        self.head.borrow_mut().get_or_insert(head);
+        let mut place = self.head.borrow_mut();
+        debug_assert!(place.is_none(), "`begin` has taken the last one's");
+        // An assignment would drop what was there, and move the head once more.
+        place.get_or_insert(head);
+        drop(place);
         self.incoming.set(Some(incoming));
     }
 
@@ -182,6 +189,11 @@ impl Exchange {
 
     pub(crate) fn may_upgrade(&self) -> bool {
         self.may_upgrade
+    }
+
+    /// Whether somebody waits for its answer.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.state.get() == State::Pending
     }
 
     /// There is no memory for its handler: it can be answered nevertheless.

@@ -1,7 +1,8 @@
 //! A look at heads as they were sent, for what hyper does not say: a length beside a coding.
 //!
 //! Of `Content-Length` and `Transfer-Encoding` in one head hyper goes by the second and forgets the first,
-//! which RFC 9112, 6.3 allows. Somebody on the way may have gone by the first, so we refuse such a request.
+//! which RFC 9112, 6.3 allows. Somebody on the way may have gone by the first, so we refuse such a request, unless
+//! its head came along with the rest of a body: then the connection ends after its answer, as hyper sees to.
 //!
 //! ```text
 //!   bytes    … │ head, body │ head, body │ part of a head        what was read since nothing was left over
@@ -12,8 +13,13 @@
 
 use std::mem;
 
+use crate::limits::LONGEST_HEAD;
+
 /// The most that is kept for a connection between its requests.
 const KEPT: usize = 1024;
+
+/// A head has more bytes than that.
+const SHORTEST_HEAD: usize = 14;
 
 /// What was read while no request was under way, and the requests that were in it.
 #[derive(Debug, Default)]
@@ -36,12 +42,21 @@ impl Look {
         if !self.bytes.is_empty() {
             self.forget_requests();
         }
+        if self.bytes.len() > LONGEST_HEAD {
+            // hyper has refused it, or it is no head: a body that nobody reads any more.
+            self.bytes = Vec::new();
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
     /// A request has begun; returns whether its head has a length beside its coding.
     #[inline]
     pub(crate) fn has_length_and_coding(&mut self, length: Length) -> bool {
+        // More than can lie in what was read: those behind came along with bodies, and were not seen.
+        if self.bodies.len() * SHORTEST_HEAD > self.bytes.len() {
+            self.bytes.clear();
+            self.bodies.clear();
+        }
         let has_both =
             length == Length::Chunked && self.rest().and_then(head).is_some_and(has_length);
         self.bodies.push(length);

@@ -41,15 +41,18 @@ impl hyper::service::Service<::http::Request<Incoming>> for Service {
             connection.pulse().is_unclean.set(true);
             connection.order(Order::Finish);
         }
+        // Before the handler runs: it ends the exchange even if this green thread is killed by it.
+        let answering = Answering(exchange);
+        let exchange = &answering.0;
         match wrong {
             Some(status) => {
                 exchange.drop_request();
                 connection.pulse().is_unclean.set(true);
-                answer_and_close(&exchange, status);
+                answer_and_close(exchange, status);
             }
-            None => start_handler(&exchange),
+            None => start_handler(exchange),
         }
-        Answering(exchange)
+        answering
     }
 }
 
@@ -208,9 +211,11 @@ fn answer_and_close(exchange: &Rc<Exchange>, status: StatusCode) {
 fn start_handler(exchange: &Rc<Exchange>) {
     let connection = exchange.connection();
     connection.handlers.set(connection.handlers.get() + 1);
+    exchange.is_running.set(true);
     let running = Running(Rc::clone(exchange));
     match Builder::new().spawn_eager(move || handle(&running.0)) {
-        Ok(thread) if thread.is_finished() => {}
+        // Its green thread may still be there, for the destructors of its locals.
+        Ok(_) if !exchange.is_running.get() => {}
         Ok(thread) => exchange.handler.set(Some(connection.core().add_handler(thread.id()))),
         // The request went with `Running`.
         Err(_no_memory) => {
@@ -226,6 +231,7 @@ struct Running(Rc<Exchange>);
 impl Drop for Running {
     fn drop(&mut self) {
         let connection = self.0.connection();
+        self.0.is_running.set(false);
         if let Some(key) = self.0.handler.take() {
             connection.core().remove_handler(key);
         }
@@ -257,10 +263,11 @@ fn handle(exchange: &Rc<Exchange>) {
 /// Gives an answer to hyper; sends the body of one that is made while it is sent.
 fn give(exchange: &Rc<Exchange>, response: Response) {
     let (mut head, body) = response.into_parts();
+    let body = body.0.of_answer(head.status, exchange.is_connect());
     let is_http2 = exchange.connection().pulse().is_http2.get();
     // A handler may pass on the head of another server's answer.
     head.version = if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
-    let is_upgrade = matches!(body.0, Kind::Upgrade(_));
+    let is_upgrade = matches!(body, Kind::Upgrade(_));
     if is_upgrade && (is_http2 || !exchange.may_upgrade()) {
         return refuse_upgrade(exchange, &head, is_http2);
     }
@@ -268,10 +275,10 @@ fn give(exchange: &Rc<Exchange>, response: Response) {
     if exchange.is_connect() && head.status.is_success() && !is_upgrade {
         return give(exchange, StatusCode::NOT_IMPLEMENTED.into_response());
     }
-    settle_length(exchange, &mut head, &body.0);
+    settle_length(exchange, &mut head, &body);
     let wants_body = !exchange.is_head() && !has_no_body(head.status);
     let answer = |body| exchange.answer(Answer::from_parts(head, body));
-    match body.0 {
+    match body {
         // hyper leaves it away for `HEAD` in HTTP/1.1 alone.
         Kind::Full(_) | Kind::Writer(_) if !wants_body && (is_http2 || !exchange.is_head()) => {
             answer(Outgoing::empty(exchange));
@@ -283,7 +290,10 @@ fn give(exchange: &Rc<Exchange>, response: Response) {
         Kind::Empty => answer(Outgoing::empty(exchange)),
         Kind::Full(bytes) => answer(Outgoing::full(exchange, bytes)),
         Kind::Upgrade(proceed) => {
-            exchange.connection().upgrade(proceed);
+            // Else the client has gone, and nobody would ever take it.
+            if exchange.is_pending() {
+                exchange.connection().upgrade(proceed);
+            }
             answer(Outgoing::empty(exchange));
         }
         Kind::Writer(write) => {

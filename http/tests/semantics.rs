@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-use evy_http::{Body, Request, Response, StatusCode, tunnel, upgrade};
+use evy_http::{Body, IntoResponse, Request, Response, StatusCode, tunnel, upgrade};
 use evy_runtime::sleep;
 use util::{connect, eventually, exchange, get, read_all, read_answer, server, start};
 
@@ -50,6 +50,28 @@ fn nobody_is_switched_to_a_protocol_that_he_has_not_asked_for() {
         assert!(answer.contains(" 426 "), "{head}: {answer}");
         assert!(answer.to_lowercase().contains("upgrade: shout\r\n"), "{answer}");
     }
+    assert!(!ran.get());
+}
+
+/// Neither now nor when the connection ends, which hyper would take for the moment.
+#[test]
+fn an_upgrade_that_is_refused_is_never_carried_out() {
+    let ran = Rc::new(Cell::new(false));
+    let theirs = Rc::clone(&ran);
+    let server = start(move |request: Request| {
+        let ran = Rc::clone(&theirs);
+        match request.uri().path() {
+            "/upgrade" => (StatusCode::FORBIDDEN, upgrade("shout", move |_| ran.set(true))),
+            _ => (StatusCode::OK, "hello".into_response()),
+        }
+    });
+    let mut client = connect(server.local_addr());
+    let asks = "Connection: upgrade\r\nUpgrade: shout\r\n";
+    write!(client, "GET /upgrade HTTP/1.1\r\nHost: test\r\n{asks}\r\n").unwrap();
+    assert_eq!(read_answer(&mut client).0, 403);
+    client.write_all(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\nshout").unwrap();
+    assert!(read_all(&mut client).ends_with("hello"));
+    server.stop(Duration::from_secs(5));
     assert!(!ran.get());
 }
 
@@ -190,4 +212,25 @@ fn a_connection_that_has_ended_holds_on_to_nothing() {
     server.stop(Duration::from_secs(5));
     drop(server);
     eventually("nobody has the handler", || Rc::strong_count(&held) == 1);
+}
+
+/// The protocol's handler holds on to the request, as it may, and that to the connection.
+#[test]
+fn an_upgrade_that_comes_when_the_client_has_gone_holds_on_to_nothing() {
+    let held = Rc::new(());
+    let theirs = Rc::clone(&held);
+    let server = start(move |request: Request| {
+        let theirs = Rc::clone(&theirs);
+        sleep(Duration::from_millis(100));
+        upgrade("shout", move |_| drop((request, theirs)))
+    });
+    let mut client = connect(server.local_addr());
+    client.set_linger(Some(Duration::ZERO)).unwrap();
+    let asks = "Connection: upgrade\r\nUpgrade: shout\r\n";
+    write!(client, "GET / HTTP/1.1\r\nHost: test\r\n{asks}\r\n").unwrap();
+    eventually("the handler has begun", || Rc::strong_count(&held) == 3);
+    drop(client);
+    server.stop(Duration::from_secs(5));
+    drop(server);
+    eventually("nobody has the upgrade", || Rc::strong_count(&held) == 1);
 }

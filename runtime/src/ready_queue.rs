@@ -166,7 +166,8 @@ impl ReadyQueue {
         self.back.get().wrapping_sub(self.front.get()) as usize
     }
 
-    /// The place of the first entry: it grows by one with each that is taken, or was taken out before.
+    /// The place of the first entry: it grows by one with each that is taken or was taken out before, and goes
+    /// back by one where somebody is put in front.
     #[inline(always)]
     pub(crate) fn front(&self) -> u32 {
         self.front.get()

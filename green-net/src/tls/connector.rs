@@ -423,7 +423,8 @@ impl TlsConnectorBuilder {
     /// [`roots_pem`](Self::roots_pem), which keeps all checks.
     ///
     /// Roots that are named are still read, and decide nothing. What the handshake itself has to prove is
-    /// still checked: that the server has the key of the certificate that it shows.
+    /// still checked: that the server has the key of the certificate that it shows. So it has to be one that
+    /// rustls can read: X.509 version 3, with a key of a kind and length that ring knows.
     ///
     /// ```
     /// use std::io::{Read, Write};

@@ -23,6 +23,26 @@ fn a_head_with_both_is_found_and_others_are_not() {
     assert_eq!(look(&[(GET, &[Known(0)])]), [false]);
 }
 
+/// Their heads came along with bodies, past it.
+#[test]
+fn requests_that_it_has_not_seen_take_no_memory() {
+    let mut look = Look::default();
+    look.read(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n");
+    for _ in 0..10_000 {
+        assert!(!look.has_length_and_coding(Known(5)));
+        assert!(look.bodies.len() < 5 && look.bytes.len() < 50, "{look:?}");
+    }
+}
+
+#[test]
+fn what_nobody_takes_for_a_request_is_not_kept() {
+    let mut look = Look::default();
+    for _ in 0..1_000 {
+        look.read(&[b'x'; 8 * 1024]);
+        assert!(look.bytes.len() <= LONGEST_HEAD + 8 * 1024);
+    }
+}
+
 #[test]
 fn it_is_found_behind_others_of_the_same_read() {
     let with_body = format!("{GET}POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc{BOTH}0\r\n\r\n");

@@ -476,6 +476,7 @@ impl Drop for Driven {
     fn drop(&mut self) {
         let Self(link) = self;
         link.phase.set(Phase::Gone);
+        drop(link.driver.take());
         link.wake_listener();
     }
 }
