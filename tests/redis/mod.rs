@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,7 +81,12 @@ impl RedisServer {
 
     fn wait_until_it_listens(&mut self) {
         let start = Instant::now();
-        while let Err(error) = TcpStream::connect(("127.0.0.1", self.port)) {
+        // It opens its file last.
+        let try_both = || {
+            TcpStream::connect(("127.0.0.1", self.port))?;
+            UnixStream::connect(self.folder.join("redis.sock"))
+        };
+        while let Err(error) = try_both() {
             let ended = self.process.try_wait().expect("it is our child");
             if ended.is_some() || start.elapsed() > Duration::from_secs(10) {
                 let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
