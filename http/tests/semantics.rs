@@ -221,7 +221,8 @@ fn an_upgrade_that_comes_when_the_client_has_gone_holds_on_to_nothing() {
     let theirs = Rc::clone(&held);
     let server = start(move |request: Request| {
         let theirs = Rc::clone(&theirs);
-        sleep(Duration::from_millis(100));
+        // While a handler is at it, who watches the connections finds the reset within a second.
+        sleep(Duration::from_millis(1_500));
         upgrade("shout", move |_| drop((request, theirs)))
     });
     let mut client = connect(server.local_addr());
