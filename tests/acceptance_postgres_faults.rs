@@ -210,6 +210,7 @@ fn a_backend_that_is_killed_takes_the_calls_of_its_moment_along_and_no_others() 
     let server = PostgresServer::start();
     let load = Load::start(&server);
     let works = load.works();
+    // So that there are calls of before, and of afterwards: how long is nothing that is checked.
     sleep(Duration::from_millis(200));
     // The server ends all others with it, and starts anew.
     let id: i32 =
@@ -231,6 +232,7 @@ fn a_server_that_is_killed_under_load_and_comes_back_has_its_users_back() {
     let load = Load::start(&server);
     let works = load.works();
     for _ in 0..2 {
+        // So that it is killed under load, and that its users meet one that is away.
         sleep(Duration::from_millis(200));
         server.kill_all();
         sleep(Duration::from_millis(200));
