@@ -549,14 +549,17 @@ fn a_call_that_is_cut_short_leaves_nothing_to_the_next() {
     pool.resize(5);
     // Killed or timed out at any point: who comes next never gets another's rows, nor a transaction.
     let outcomes = Rc::new(RefCell::new((0, 0)));
+    // What a call has taken that nothing cut short: the points are spread over that time.
+    let whole = Rc::new(Cell::new(Duration::from_millis(1)));
     let users: Vec<_> = (0..20_i32)
         .map(|number| {
-            let (pool, outcomes) = (pool.clone(), outcomes.clone());
+            let (pool, outcomes, whole) = (pool.clone(), outcomes.clone(), whole.clone());
             spawn(move || {
                 for round in 0..15_i32 {
                     let mine = number * 1000 + round;
-                    let short = Duration::from_micros((mine as u64 * 3701) % 300_000);
+                    let short = whole.get() * ((mine as u32 * 3701) % 1000) / 1000;
                     let limit = if round % 3 == 0 { SOON } else { short };
+                    let began = Instant::now();
                     let result = timeout(limit, || -> Result<(), Error> {
                         let mut client = pool.get()?;
                         let row = client.query_one(
@@ -575,6 +578,7 @@ fn a_call_that_is_cut_short_leaves_nothing_to_the_next() {
                     match result {
                         Ok(result) => {
                             result.unwrap();
+                            whole.set(began.elapsed());
                             outcomes.borrow_mut().0 += 1
                         }
                         Err(_elapsed) => outcomes.borrow_mut().1 += 1,
