@@ -12,7 +12,8 @@ mod micro;
 
 use evy::{Alarm, block_on, spawn_n};
 use micro::args::Args;
-use micro::stopwatch::{Stopwatch, time};
+use micro::operation::time;
+use micro::stopwatch::Stopwatch;
 use micro::{bare, cpu};
 use std::future::{Future, poll_fn, ready};
 use std::hint::black_box;

@@ -19,7 +19,8 @@ use std::time::Duration;
 use evy_sync::shared;
 use micro::args::Args;
 use micro::cpu;
-use micro::stopwatch::{Operation, Stopwatch, time};
+use micro::operation::{Operation, time};
+use micro::stopwatch::Stopwatch;
 
 /// The room of the bounded channels.
 const ROOM: usize = 1024;

@@ -25,7 +25,8 @@ use evy::sync::{
 use evy_runtime::{Reason, WaitList};
 use micro::args::Args;
 use micro::cpu;
-use micro::stopwatch::{Operation, Stopwatch, time};
+use micro::operation::{Operation, time};
+use micro::stopwatch::Stopwatch;
 
 const TURN: Reason = Reason::new(&"its turn");
 

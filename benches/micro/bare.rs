@@ -1,6 +1,6 @@
 //! corosensei's own switch, and bare memory: what everything that evy adds is measured against.
 
-use super::stopwatch::time;
+use super::operation::time;
 use corosensei::stack::Stack;
 use corosensei::{Coroutine, Yielder};
 use std::mem::ManuallyDrop;

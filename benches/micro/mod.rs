@@ -8,6 +8,7 @@ pub(crate) mod args;
 pub(crate) mod bare;
 #[path = "../support/cpu.rs"]
 pub(crate) mod cpu;
+pub(crate) mod operation;
 #[path = "../support/report.rs"]
 pub(crate) mod report;
 pub(crate) mod stopwatch;

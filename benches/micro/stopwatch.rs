@@ -5,28 +5,15 @@
 //! cancels out.
 
 use super::bare;
+use super::operation::Operation;
 use super::report::{Series, Table};
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a sample is to last.
 const SAMPLE: Duration = Duration::from_millis(4);
 
 /// What corosensei's bare switch there and back took where the goals of DESIGN section 7 were set.
 const REFERENCE_PAIR: f64 = 2.2;
-
-/// Does an operation that many times and returns how long that took.
-pub(crate) type Operation<'a> = Box<dyn FnMut(u64) -> Duration + 'a>;
-
-/// Times `n` runs of `f`, whose result counts as used.
-#[inline(always)]
-pub(crate) fn time<R>(n: u64, mut f: impl FnMut() -> R) -> Duration {
-    let start = Instant::now();
-    for _ in 0..n {
-        black_box(f());
-    }
-    start.elapsed()
-}
 
 /// One line of the table.
 struct Row<'a> {
