@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 #[cfg(feature = "tls")]
-use ::redis::TlsCertificates;
+use ::redis::{ConnectionAddr, TlsCertificates};
 use ::redis::{ConnectionInfo, ConnectionLike, IntoConnectionInfo, RedisResult, Value};
 #[cfg(feature = "tls")]
 use evy_green_net::tls::TlsConnector;
@@ -91,7 +91,19 @@ impl Client {
     ///
     /// Until all is answered.
     pub fn get_connection(&self) -> RedisResult<Connection> {
-        Connection::new(Stream::connect(self)?, self.info.redis_settings().clone())
+        Connection::new(self.connect()?, self.info.redis_settings().clone())
+    }
+
+    fn connect(&self) -> RedisResult<Stream> {
+        match self.info.addr() {
+            #[cfg(feature = "tls")]
+            ConnectionAddr::TcpTls { host, port, .. } => {
+                // Before there is a connection: what is wrong with the certificates is known here.
+                let connector = self.tls_connector()?;
+                Stream::connect_tls(host, *port, self.info.tcp_settings(), &connector)
+            }
+            _ => Stream::connect(&self.info),
+        }
     }
 
     /// [`get_connection`](Self::get_connection) that takes at most so long, all in all.
@@ -164,7 +176,8 @@ impl Client {
     ///
     /// Never.
     pub fn pool_builder(&self, timeout: Duration) -> ResourcePoolBuilder<Connection, RedisError> {
-        pool::builder(self.clone(), timeout)
+        let client = self.clone();
+        pool::builder(move || client.get_connection_with_timeout(timeout), timeout)
     }
 
     /// Makes a client for TLS with certificates of one's own, in PEM: authorities to trust in place of the
@@ -200,7 +213,7 @@ impl Client {
     }
 
     #[cfg(feature = "tls")]
-    pub(super) fn tls_connector(&self) -> RedisResult<TlsConnector> {
+    fn tls_connector(&self) -> RedisResult<TlsConnector> {
         if let Some(connector) = self.tls.get() {
             return Ok(connector.clone());
         }
@@ -211,10 +224,7 @@ impl Client {
 }
 
 /// Cuts a call off after so long.
-pub(super) fn within<T>(
-    duration: Duration,
-    call: impl FnOnce() -> RedisResult<T>,
-) -> RedisResult<T> {
+fn within<T>(duration: Duration, call: impl FnOnce() -> RedisResult<T>) -> RedisResult<T> {
     timeout(duration, call).unwrap_or_else(|elapsed| Err(std::io::Error::from(elapsed).into()))
 }
 

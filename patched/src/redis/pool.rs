@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use ::redis::{ConnectionLike, RedisError};
+use ::redis::{ConnectionLike, RedisError, RedisResult};
 use evy_pool::{ResourcePool, ResourcePoolBuilder};
 use evy_runtime::timeout;
 
-use super::{Client, Connection};
+use super::Connection;
 
-/// A pool of connections, made by [`Client::pool_builder`].
+/// A pool of connections, made by [`Client::pool_builder`](super::Client::pool_builder).
 ///
 /// What [`get`](ResourcePool::get) gives is used as a connection:
 ///
@@ -44,11 +44,12 @@ const PING_AFTER: Duration = Duration::from_secs(1);
 const MAX_IDLE: Duration = Duration::from_secs(10 * 60);
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
+/// One that opens connections by `open`, and looks after each for at most so long.
 pub(super) fn builder(
-    client: Client,
+    open: impl Fn() -> RedisResult<Connection> + 'static,
     limit: Duration,
 ) -> ResourcePoolBuilder<Connection, RedisError> {
-    ResourcePool::builder(move || client.get_connection_with_timeout(limit))
+    ResourcePool::builder(open)
         .max_idle(MAX_IDLE)
         .max_age(MAX_AGE)
         .validate(move |connection| is_alive(connection, limit))

@@ -4,12 +4,10 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use ::redis::io::tcp::{TcpSettings, socket2};
-use ::redis::{ConnectionAddr, ErrorKind, RedisResult};
+use ::redis::{ConnectionAddr, ConnectionInfo, ErrorKind, RedisResult};
 #[cfg(feature = "tls")]
-use evy_green_net::tls::TlsStream;
+use evy_green_net::tls::{TlsConnector, TlsStream};
 use evy_green_net::{ConnectOptions, TcpStream, UnixStream};
-
-use super::client::Client;
 
 /// So much goes into any socket without waiting, and so can be written before the first answer is read.
 #[cfg(feature = "tls")]
@@ -23,19 +21,11 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Connects to where `client` says; with TLS, the handshake included.
-    pub(super) fn connect(client: &Client) -> RedisResult<Self> {
-        let info = client.get_connection_info();
+    /// Connects to where `info` says, without TLS.
+    pub(super) fn connect(info: &ConnectionInfo) -> RedisResult<Self> {
         match info.addr() {
             ConnectionAddr::Tcp(host, port) => {
                 Ok(Self::Tcp(connect_tcp(host, *port, info.tcp_settings())?))
-            }
-            #[cfg(feature = "tls")]
-            ConnectionAddr::TcpTls { host, port, .. } => {
-                // Before there is a connection: what is wrong with the certificates is known here.
-                let connector = client.tls_connector()?;
-                let tcp = connect_tcp(host, *port, info.tcp_settings())?;
-                Ok(Self::Tls(Box::new(connector.connect(host, tcp)?)))
             }
             ConnectionAddr::Unix(path) => Ok(Self::Unix(UnixStream::connect(path)?)),
             _ => Err((
@@ -45,6 +35,18 @@ impl Stream {
             )
                 .into()),
         }
+    }
+
+    /// Connects by TLS, the handshake included.
+    #[cfg(feature = "tls")]
+    pub(super) fn connect_tls(
+        host: &str,
+        port: u16,
+        settings: &TcpSettings,
+        connector: &TlsConnector,
+    ) -> RedisResult<Self> {
+        let tcp = connect_tcp(host, port, settings)?;
+        Ok(Self::Tls(Box::new(connector.connect(host, tcp)?)))
     }
 
     /// Writes what can be written without waiting; with TLS, all of it or nothing.
