@@ -110,11 +110,6 @@ impl Proxy {
 
         remove_hop_by_hop(&mut head.headers);
         head.headers.append(header::VIA, self.via.clone());
-        if head.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding == "gzip") {
-            // Nobody asked for it packed, and ureq unpacks it.
-            head.headers.remove(header::CONTENT_ENCODING);
-            head.headers.remove(header::CONTENT_LENGTH);
-        }
         Ok(Response::from_parts(head, Body::reader(body.into_reader())))
     }
 

@@ -131,6 +131,23 @@ fn an_answer_is_passed_on_as_it_comes() {
     assert_eq!(&rest, b"6\r\nsecond\r\n0\r\n\r\n");
 }
 
+/// The proxy asks for it plain; the header must not say what is no longer so.
+#[test]
+fn an_answer_that_comes_packed_all_the_same_is_passed_on_unpacked() {
+    let (_proxy, address) = start();
+    let target = scripted(|mut stream| {
+        assert!(read_head(&stream)?.to_lowercase().contains("\r\naccept-encoding: identity\r\n"));
+        stream.write_all(
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 28\r\n\r\n",
+        )?;
+        stream.write_all(b"\x1f\x8b\x08\0\0\0\0\0\x02\x03+\xcd+HL\xceNM\x01\0\x96b/\xca\x08\0\0\0")
+    });
+    let answer = get(&address, &format!("http://{target}/"));
+    assert!(answer.contains("unpacked"), "{answer}");
+    let answer = answer.to_lowercase();
+    assert!(!answer.contains("content-encoding") && !answer.contains("content-length"), "{answer}");
+}
+
 #[test]
 fn a_body_is_passed_on_as_it_is_sent() {
     let (_proxy, address) = start();
