@@ -1,7 +1,8 @@
 //! Green threads that wait for each other's results.
 //!
-//! This file has the handle. `dag_pool/graph.rs` has results and runs, `results.rs` the iterators that wait,
-//! `errors.rs` how failures travel, `keys.rs` the numbers that stand for keys everywhere else.
+//! This file has the handle. `dag_pool/task.rs` has the nodes' green threads, `results.rs` the iterators that
+//! wait, `graph.rs` results and runs, `subscription.rs` who waits for which, `errors.rs` how failures travel,
+//! `keys.rs` the numbers that stand for keys everywhere else.
 //!
 //! Code of users (keys' `Hash`, `Eq` and `Clone`, results' `Clone`, destructors, and the nodes, of course)
 //! may park, panic, be killed or use the pool: none of it runs while anything is borrowed.
@@ -10,6 +11,8 @@ mod errors;
 mod graph;
 mod keys;
 mod results;
+mod subscription;
+mod task;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -24,6 +27,7 @@ pub use errors::{Collision, PropagateError};
 use graph::{Graph, Outcome};
 use keys::KeyId;
 pub use results::{DagInputs, DagResults};
+use task::Task;
 
 /// Green threads whose number is bounded by nothing but what they wait for: each other's results.
 ///
@@ -124,7 +128,7 @@ impl<K: Hash + Eq + Clone + 'static, V: Clone + 'static> DagPool<K, V> {
     ) -> Result<(), Collision<K>> {
         let node = self.prepare(key, depends);
         self.check_vacant(node.0)?;
-        self.graph.start(node.0, &node.1, Location::caller(), f);
+        Task::start(&self.graph, node.0, &node.1, Location::caller(), f);
         Ok(())
     }
 
@@ -173,7 +177,7 @@ impl<K: Hash + Eq + Clone + 'static, V: Clone + 'static> DagPool<K, V> {
         let f = Rc::new(f);
         for (id, depends) in nodes {
             let f = Rc::clone(&f);
-            self.graph.start(id, &depends, Location::caller(), move |inputs| f(inputs));
+            Task::start(&self.graph, id, &depends, Location::caller(), move |inputs| f(inputs));
         }
         Ok(())
     }

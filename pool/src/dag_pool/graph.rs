@@ -11,18 +11,16 @@
 //! A run has a number. A node that was forgotten by `kill` and lives on all the same, because it caught the
 //! kill, finds another number or none when it ends, and leaves nothing behind.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use evy_runtime::{Builder, Died, GreenThreadId, Killed, Reason, WaitList, current};
+use evy_runtime::{GreenThreadId, Reason, WaitList, current};
 
-use super::errors::{Cause, PropagateError};
+use super::errors::PropagateError;
 use super::keys::{KeyId, Keys};
-use super::results::{DagInputs, DagResults, Propagated, Subscription, Upstream};
+use super::subscription::Subscription;
 
 const END: Reason = Reason::new(&"the last node of a DagPool");
 
@@ -171,7 +169,7 @@ impl<K: 'static, V: 'static> Graph<K, V> {
         f(&mut nodes[id])
     }
 
-    fn new_number(&self) -> u64 {
+    pub(super) fn new_number(&self) -> u64 {
         let number = self.next_number.get();
         self.next_number.set(number + 1);
         number
@@ -211,27 +209,15 @@ impl<K: 'static, V: 'static> Graph<K, V> {
         old
     }
 
-    /// Starts the node of a vacant key.
-    pub(super) fn start(
-        self: &Rc<Self>,
+    /// The node of a vacant key runs from now on, and waits for its inputs.
+    pub(super) fn begin(
+        &self,
         id: KeyId,
-        depends: &[KeyId],
-        location: &'static Location<'static>,
-        f: impl FnOnce(DagInputs<K, V>) -> V + 'static,
+        number: u64,
+        thread: GreenThreadId,
+        inputs: Rc<Subscription>,
     ) {
-        let number = self.new_number();
-        let results = DagResults::new(self, depends);
-        let subscription = Rc::clone(results.subscription());
-        let upstream = Upstream::default();
-        let inputs = DagInputs::new(self.key(id), number, results, Rc::clone(&upstream));
-        let task =
-            Task { f, inputs, ending: Ending { graph: Rc::clone(self), id, number, upstream } };
-        // Where this fails, no run has the number, and the end of the task counts for nothing.
-        let thread = match Builder::new().location(location).spawn(move || task.run()) {
-            Ok(thread) => thread.id(),
-            Err(error) => crate::green_pool::refuse(&error),
-        };
-        self.change(id, |node| node.run = Some(Run { number, thread, inputs: subscription }));
+        self.change(id, |node| node.run = Some(Run { number, thread, inputs }));
         self.running.set(self.running.get() + 1);
     }
 
@@ -257,73 +243,13 @@ impl<K: 'static, V: 'static> Graph<K, V> {
     }
 
     /// A run has ended, unless it was forgotten. What it leaves is the key's result, if it has none yet.
-    fn end(&self, id: KeyId, number: u64, outcome: impl FnOnce() -> Outcome<K, V>) {
+    pub(super) fn end(&self, id: KeyId, number: u64, outcome: impl FnOnce() -> Outcome<K, V>) {
         let is_its_run = |run: &mut Run| run.number == number;
         let Some(_run) = self.change(id, |node| node.run.take_if(is_its_run)) else { return };
         if self.result(id).is_none() {
             self.arrive(id, outcome());
         }
         self.one_less();
-    }
-}
-
-/// What a node's green thread captures. Where it never runs, its function is dropped before its end.
-struct Task<F, K: 'static, V: 'static> {
-    f: F,
-    inputs: DagInputs<K, V>,
-    ending: Ending<K, V>,
-}
-
-impl<F, K, V> Task<F, K, V>
-where
-    F: FnOnce(DagInputs<K, V>) -> V,
-{
-    fn run(self) {
-        let Self { f, inputs, ending } = self;
-        match catch_unwind(AssertUnwindSafe(|| f(inputs))) {
-            Ok(value) => ending.leave(|| Ok(Rc::new(value))),
-            Err(payload) => ending.fail(payload),
-        }
-    }
-}
-
-/// The end of a node. Dropped, it says that the node was killed.
-struct Ending<K: 'static, V: 'static> {
-    graph: Rc<Graph<K, V>>,
-    id: KeyId,
-    number: u64,
-    /// The failure that ended it, if it was one.
-    upstream: Upstream<K>,
-}
-
-impl<K, V> Ending<K, V> {
-    fn leave(&self, outcome: impl FnOnce() -> Outcome<K, V>) {
-        self.graph.end(self.id, self.number, outcome);
-    }
-
-    fn fail(self, payload: Box<dyn Any + Send>) {
-        if payload.is::<Killed>() {
-            drop(self);
-            resume_unwind(payload);
-        }
-        let is_propagated =
-            payload.downcast_ref().is_some_and(|Propagated(run)| *run == self.number);
-        let cause = match self.upstream.take() {
-            Some(upstream) if is_propagated => Cause::Upstream(upstream),
-            _ => Cause::Died(Died::Panicked(payload)),
-        };
-        self.leave(|| Err(self.error(cause)));
-    }
-
-    fn error(&self, cause: Cause<K>) -> PropagateError<K> {
-        PropagateError::new(self.graph.key(self.id), cause)
-    }
-}
-
-impl<K, V> Drop for Ending<K, V> {
-    fn drop(&mut self) {
-        // One that has left its outcome is no run any more.
-        self.leave(|| Err(self.error(Cause::Died(Died::Killed))));
     }
 }
 

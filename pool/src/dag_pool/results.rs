@@ -1,89 +1,16 @@
 //! Results as they come: for the nodes that depend on them, and for everybody else.
-//!
-//! Who waits for results has a subscription with the graph. A key that gets its result moves from what the
-//! subscription waits for to what is ready, and wakes the one who iterates; so nobody looks at results
-//! that are none of its business, and a wait that is cut off loses none.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
+use std::cell::Cell;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::rc::Rc;
 
-use evy_runtime::{Reason, WaitList, resume_unwind};
+use evy_runtime::resume_unwind;
 
 use super::errors::PropagateError;
 use super::graph::Graph;
 use super::keys::KeyId;
-
-const RESULT: Reason = Reason::new(&"a result in a DagPool");
-
-/// The keys that somebody wants the results of.
-pub(super) struct Subscription {
-    pub(super) number: u64,
-    /// Those without a result.
-    pending: RefCell<BTreeSet<KeyId>>,
-    /// Those whose result has not been given out, in the order in which they got it.
-    ready: RefCell<VecDeque<KeyId>>,
-    /// Where who iterates waits for the next.
-    line: WaitList,
-}
-
-impl Subscription {
-    pub(super) fn new(number: u64) -> Self {
-        Self {
-            number,
-            pending: RefCell::default(),
-            ready: RefCell::default(),
-            line: WaitList::new(),
-        }
-    }
-
-    /// The keys without a result, those first that the pool has known for longest.
-    pub(super) fn pending(&self) -> Vec<KeyId> {
-        self.pending.borrow().iter().copied().collect()
-    }
-
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.pending.borrow().is_empty()
-    }
-
-    pub(super) fn add(&self, id: KeyId, is_ready: bool) {
-        if is_ready {
-            self.ready.borrow_mut().push_back(id);
-        } else {
-            self.pending.borrow_mut().insert(id);
-        }
-    }
-
-    /// `id` has its result.
-    pub(super) fn arrive(&self, id: KeyId) {
-        self.pending.borrow_mut().remove(&id);
-        self.ready.borrow_mut().push_back(id);
-        self.line.wake_one();
-    }
-
-    /// Waits for the next key that has its result, and leaves it in front.
-    fn wait(&self) -> Option<KeyId> {
-        loop {
-            if let Some(id) = self.ready.borrow().front() {
-                return Some(*id);
-            }
-            if !self.is_waiting() {
-                return None;
-            }
-            self.line.wait(RESULT, None, || ()).expect("there is no deadline");
-        }
-    }
-
-    fn advance(&self) {
-        self.ready.borrow_mut().pop_front();
-    }
-
-    fn len(&self) -> usize {
-        self.pending.borrow().len() + self.ready.borrow().len()
-    }
-}
+use super::subscription::Subscription;
 
 /// The results of some keys of a [`DagPool`](crate::DagPool), each as soon as it is there.
 ///
@@ -147,7 +74,7 @@ impl<K: Clone, V: Clone> FusedIterator for DagResults<K, V> {}
 
 impl<K, V> Drop for DagResults<K, V> {
     fn drop(&mut self) {
-        let pending = self.subscription.pending.take();
+        let pending = self.subscription.take_pending();
         self.graph.unsubscribe(self.subscription.number, &pending);
     }
 }
