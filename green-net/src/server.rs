@@ -14,13 +14,16 @@ mod connection;
 mod core;
 mod ledger;
 mod limit;
+mod lingering;
 mod listener;
 mod on_error;
 mod running;
 mod service;
 mod shortage;
 mod stop;
-mod timeouts;
+mod stopping;
+mod times;
+mod watch;
 
 use std::fmt;
 use std::io;
@@ -38,8 +41,8 @@ use on_error::{Policy, report};
 pub use running::RunningServer;
 use service::Service;
 pub use shortage::is_shortage;
-pub use stop::Stopped;
-use timeouts::Times;
+pub use stopping::Stopped;
+use times::Times;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@
 //! nobody can follow it there.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
@@ -25,7 +25,7 @@ use evy_runtime::io::{Direction, GreenFd, look_again};
 use rustix::net::{AddressFamily, Shutdown};
 
 use super::ledger::Ledger;
-use crate::green_io::GreenIo;
+use super::lingering::{Lingering, Lingers};
 
 /// One connection of a server.
 pub(super) struct Connection {
@@ -288,6 +288,12 @@ impl Connection {
     }
 }
 
+impl Lingers for Connection {
+    fn has_lingered(&self) {
+        self.change(|parts| parts.lingers = false);
+    }
+}
+
 impl Parts {
     fn fds(&self) -> impl Iterator<Item = RawFd> {
         self.first.iter().chain(&self.more).copied()
@@ -439,31 +445,5 @@ impl Handled {
 impl Drop for Handled {
     fn drop(&mut self) {
         self.connection.change(|parts| parts.handled = false);
-    }
-}
-
-/// The last descriptor of a connection, which is to be closed well: after the peer has closed its side.
-pub(super) struct Lingering {
-    /// A green one: who has run out of descriptors hears of its close.
-    io: Option<GreenIo>,
-    connection: Arc<Connection>,
-}
-
-impl Lingering {
-    pub(super) fn new(fd: OwnedFd, connection: Arc<Connection>) -> Self {
-        Self { io: Some(GreenIo::new(fd)), connection }
-    }
-
-    /// Takes the descriptor out; the connection is over when the rest is dropped.
-    pub(super) fn take_io(&mut self) -> Option<GreenIo> {
-        self.io.take()
-    }
-}
-
-impl Drop for Lingering {
-    fn drop(&mut self) {
-        // Closed before the connection counts as over.
-        drop(self.take_io());
-        self.connection.change(|parts| parts.lingers = false);
     }
 }

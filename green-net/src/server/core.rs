@@ -15,8 +15,8 @@ use evy_runtime::{Builder, GreenThread, GreenThreadId, Reason, WaitList, current
 use super::connection::{Connection, Handle, Handled, Order};
 use super::ledger::Ledger;
 use super::limit::ClientLimit;
-use super::stop::Stopping;
-use super::timeouts::Times;
+use super::stopping::Stopping;
+use super::times::Times;
 
 const END: Reason = Reason::new(&"the end of serving");
 
@@ -29,8 +29,9 @@ pub(super) struct Core {
     next_number: Cell<u64>,
     /// Those that are served, by number, which is the order in which they came.
     clients: RefCell<BTreeMap<u64, Client>>,
-    /// Where the one that looks at times waits for clients.
+    /// Where the watcher waits for clients.
     arrivals: WaitList,
+    /// The one that looks at times.
     watcher: Cell<Option<GreenThread<()>>>,
     /// Open listeners, each with its accept loop.
     accepting: RefCell<Vec<Rc<dyn Accepting>>>,
@@ -153,6 +154,11 @@ impl Core {
         }
     }
 
+    /// The green thread that looks at the clients' times: it ends with the server.
+    pub(super) fn set_watcher(&self, watcher: GreenThread<()>) {
+        self.watcher.set(Some(watcher));
+    }
+
     /// Ends every connection and kills every handler, in the order in which they came. Spares the
     /// caller, if he is one. Returns how many it was.
     pub(super) fn kill_clients(&self) -> usize {
@@ -235,15 +241,6 @@ impl Core {
             Outcome::Failed(error) => Err(error),
             _ => Ok(()),
         }
-    }
-
-    /// Has the clients' times looked at from now on, if there are any.
-    pub(super) fn watch_times(self: &Rc<Self>) -> io::Result<()> {
-        if self.times.are_set() {
-            let core = Rc::clone(self);
-            self.watcher.set(Some(self.builder().spawn(move || core.watch())?));
-        }
-        Ok(())
     }
 
     /// Ends everything at once.

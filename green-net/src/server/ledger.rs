@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evy_runtime::Bell;
 
-use super::connection::Lingering;
 use super::limit::ClientLimit;
+use super::lingering::Lingering;
 
 /// One server's counters and what its connections leave for it, from whichever OS thread.
 pub(super) struct Ledger {

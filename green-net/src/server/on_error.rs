@@ -8,6 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use evy_runtime::{HandOver, Killed, Reason};
 
+use super::shortage::is_shortage;
+
 const TURN: Reason = Reason::new(&"the decision about another error of its server");
 
 type Decide<A> = Box<dyn FnMut(&io::Error, Option<&A>) -> ControlFlow<()>>;
@@ -70,7 +72,7 @@ pub(super) fn report<A: fmt::Debug>(error: &io::Error, addr: Option<&A>) -> Cont
     // A closed standard error must not make a panic of it.
     let _ = match addr {
         Some(addr) => writeln!(errors, "evy: the client {addr:?} was not served: {error}"),
-        None if super::is_shortage(error) => {
+        None if is_shortage(error) => {
             writeln!(errors, "evy: no new clients until something is free: {error}")
         }
         None => writeln!(errors, "evy: a listener has failed: {error}"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::ledger::ServerCounters;
-use super::stop::Stopped;
+use super::stopping::Stopped;
 
 /// A server that runs, from [`Server::start`](crate::Server::start). Dropped, it stops at once: its
 /// listeners are closed and its handlers killed.

@@ -39,19 +39,21 @@
 //! an answer and nothing is there to be read. It is as long as that because a stream that goes both ways
 //! looks the same, each time its peer is a little behind.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evy_runtime::{GreenThread, Reason, WaitList};
+use evy_runtime::{GreenThread, Reason};
 use rustix::net::Shutdown;
 
-use super::connection::{Connection, FOR_STOP, Lingering, Order};
+use super::connection::{Connection, FOR_STOP, Order};
 use super::core::{Core, Waiting};
-use crate::green_io::sys;
+use super::lingering::Lingering;
+use super::stopping::Stopped;
+use crate::green_io::{GreenIo, sys};
 
 /// How long a peer that is to say something may be silent; half the grace, if that is shorter.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -70,80 +72,6 @@ const QUIET_LOOKS: u32 = 4;
 const SHORTEST: Duration = Duration::from_millis(1);
 
 const LEAVING: Reason = Reason::new(&"the clients of a server to leave");
-const STOPPED: Reason = Reason::new(&"the end of a server that stops");
-
-/// What became of the connections of a server that was stopped.
-///
-/// ```
-/// use std::time::Duration;
-/// use evy_green_net::{Server, Stopped, listen};
-///
-/// let server = Server::new(listen("127.0.0.1:0")?, |_, _| Ok(())).start()?;
-/// let Stopped { finished, killed, .. } = server.stop(Duration::from_secs(5));
-/// assert_eq!((finished, killed), (0, 0));
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stopped {
-    /// Those whose handler has ended by itself within the grace.
-    pub finished: usize,
-    /// Those that were cut off when the grace was over.
-    pub killed: usize,
-}
-
-/// How far a server is with stopping.
-#[derive(Default)]
-pub(super) struct Stopping {
-    /// When the grace ends; the outer `None` is before the first stop, the inner one for ever.
-    deadline: Cell<Option<Option<Instant>>>,
-    stopper: RefCell<Option<GreenThread<()>>>,
-    /// Set at the end.
-    report: Cell<Option<Stopped>>,
-    done: WaitList,
-}
-
-impl Stopping {
-    pub(super) fn has_begun(&self) -> bool {
-        self.deadline.get().is_some()
-    }
-
-    /// Sets the end of the grace, unless it ends earlier already; returns whether this is the first stop.
-    fn shorten(&self, deadline: Option<Instant>) -> bool {
-        let before = self.deadline.get();
-        let earlier = match before.flatten() {
-            Some(before) => Some(deadline.map_or(before, |deadline| deadline.min(before))),
-            None => deadline,
-        };
-        self.deadline.set(Some(earlier));
-        before.is_none()
-    }
-
-    /// Waits until the server has stopped.
-    pub(super) fn wait(&self) -> Stopped {
-        loop {
-            match self.report.get() {
-                Some(report) => return report,
-                None => self.done.wait(STOPPED, None, || ()).expect("there is no deadline"),
-            }
-        }
-    }
-
-    /// Whoever waits waits no longer.
-    pub(super) fn kill(&self) {
-        let stopper = self.stopper.take();
-        if let Some(stopper) = stopper {
-            stopper.kill();
-        }
-    }
-
-    fn end(&self, report: Stopped) {
-        if self.report.get().is_none() {
-            self.report.set(Some(report));
-        }
-        self.done.wake_all();
-    }
-}
 
 impl Core {
     /// Stops the server by the end of the grace, on a green thread of its own: who calls this may be
@@ -153,7 +81,7 @@ impl Core {
         if is_first {
             let core = Rc::clone(self);
             match self.builder().spawn(move || core.stop_by_the_deadline()) {
-                Ok(stopper) => *self.stopping.stopper.borrow_mut() = Some(stopper),
+                Ok(stopper) => self.stopping.set_stopper(stopper),
                 // No memory for it: here, then.
                 Err(_) => self.stop_by_the_deadline(),
             }
@@ -165,7 +93,7 @@ impl Core {
     }
 
     fn time_left(&self) -> Duration {
-        match self.stopping.deadline.get().flatten() {
+        match self.stopping.deadline() {
             Some(deadline) => deadline.saturating_duration_since(Instant::now()),
             None => Duration::MAX,
         }
@@ -347,7 +275,7 @@ impl Drop for Lingerers<'_> {
 
 /// Says that nothing more will come, and reads until the peer says so, too.
 fn linger(mut lingering: Lingering) {
-    let Some(io) = lingering.take_io() else { return };
+    let Some(io) = lingering.take_fd().map(GreenIo::new) else { return };
     // An error here, or at a read, is the end of the connection.
     if rustix::net::shutdown(io.as_fd(), Shutdown::Write).is_err() {
         return;

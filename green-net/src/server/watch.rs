@@ -1,4 +1,4 @@
-//! The two times of a connection: how long it may be quiet, and how old it may become.
+//! Ending connections that are quiet for too long, or too old.
 //!
 //! No operation on a connection reads the clock or sets a timer. A stream leaves a mark at each read and
 //! write that passes something; one green thread a server takes the marks off, a few times within the
@@ -8,6 +8,8 @@
 //! Looks are counted, and not time, because the hub may have been held up, by a handler that computes, or
 //! by a busy machine: what has arrived meanwhile is read before the next look.
 
+use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use evy_runtime::{Reason, kill, sleep};
 
 use super::connection::{FOR_TIMES, Order};
 use super::core::{Client, Core};
+use super::times::Times;
 
 /// How often it looks within the time that a connection may be quiet.
 const LOOKS: u32 = 4;
@@ -24,18 +27,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 const CLIENT: Reason = Reason::new(&"clients whose times are to be looked at");
 
-/// A server's times; `None` is for ever.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Times {
-    pub(super) idle: Option<Duration>,
-    pub(super) total: Option<Duration>,
-}
-
 impl Times {
-    pub(super) fn are_set(&self) -> bool {
-        self.idle.is_some() || self.total.is_some()
-    }
-
     fn is_too_quiet(&self, client: &mut Client) -> bool {
         if self.idle.is_none() {
             return false;
@@ -51,8 +43,17 @@ impl Times {
 }
 
 impl Core {
+    /// Has the clients' times looked at from now on, if there are any.
+    pub(super) fn watch_times(self: &Rc<Self>) -> io::Result<()> {
+        if self.times.are_set() {
+            let core = Rc::clone(self);
+            self.set_watcher(self.builder().spawn(move || core.watch())?);
+        }
+        Ok(())
+    }
+
     /// Ends connections whose time is over, until there are no clients and will be none.
-    pub(super) fn watch(&self) {
+    fn watch(&self) {
         while self.wait_for_clients(CLIENT) {
             sleep(self.until_next_look());
             self.end_what_is_over();
