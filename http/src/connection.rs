@@ -364,7 +364,7 @@ impl Connection {
                 http.as_mut().graceful_shutdown();
             }
             // Who does not answer to that is not waited for.
-            let is_idle = self.pulse.busy.get() == 0 && self.pulse.unsent.get() == 0;
+            let is_idle = !self.pulse.is_in_a_request() && self.pulse.unsent.get() == 0;
             let is_to_go = match order {
                 Order::Cut(Over::Idle) => true,
                 order => order == Order::Finish && is_idle,

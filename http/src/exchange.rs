@@ -54,6 +54,8 @@ pub(crate) struct Exchange {
     is_connect: bool,
     /// The client has asked for another protocol, and has nothing else to say before.
     may_upgrade: bool,
+    /// It says that trailers come behind its body.
+    announces_trailers: bool,
     status: Cell<Option<StatusCode>>,
     bytes: Cell<u64>,
     /// Where there is an access log.
@@ -108,6 +110,8 @@ impl Exchange {
         this.is_connect = request.method() == Method::CONNECT;
         this.may_upgrade =
             (this.is_connect || asks_for_upgrade(request)) && request.body().is_end_stream();
+        this.announces_trailers =
+            !request.body().is_end_stream() && request.headers().contains_key(header::TRAILER);
         this.log.set(connection.core().logs_accesses().then(|| Log::begin(connection, request)));
         // Nothing of the last request can get into this one, whatever became of it.
         (*this.head.get_mut(), *this.answer.get_mut()) = (None, None);
@@ -133,6 +137,7 @@ impl Exchange {
             is_head: false,
             is_connect: false,
             may_upgrade: false,
+            announces_trailers: false,
             status: Cell::new(None),
             bytes: Cell::new(0),
             log: Cell::new(None),
@@ -189,6 +194,11 @@ impl Exchange {
 
     pub(crate) fn may_upgrade(&self) -> bool {
         self.may_upgrade
+    }
+
+    /// Whether trailers are still to come, behind a body that somebody has.
+    pub(crate) fn awaits_trailers(&self) -> bool {
+        self.announces_trailers && self.connection.pulse().open_bodies.get() > 0
     }
 
     /// Whether somebody waits for its answer.

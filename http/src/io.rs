@@ -124,7 +124,7 @@ impl Read for Io {
             return Poll::Ready(Ok(()));
         }
         let had_room = buffer.remaining() > 0;
-        let result = if self.looks && self.pulse.busy.get() == 0 {
+        let result = if self.looks && !self.pulse.is_in_a_request() {
             self.poll_read_head(context, buffer)
         } else {
             with_each!(&mut self.stream, stream => Pin::new(stream).poll_read(context, buffer))

@@ -20,7 +20,10 @@ pub(crate) struct Pulse {
     pub(crate) busy: Cell<u32>,
     /// How many requests there were.
     pub(crate) requests: Cell<u64>,
-    /// Handlers that wait for more of a request's body.
+    /// Bodies of requests that somebody has, and has not read to their ends: handlers, or who got them from
+    /// those and may have them for longer than the answer takes.
+    pub(crate) open_bodies: Cell<u32>,
+    /// Those whose readers wait for more.
     pub(crate) awaiting_body: Cell<u32>,
     /// Pieces of answers that are to be sent.
     pub(crate) unsent: Cell<u32>,
@@ -38,7 +41,7 @@ pub(crate) struct Pulse {
     pub(crate) is_http2: Cell<bool>,
     /// The handshake of TLS comes first.
     pub(crate) is_shaking: Cell<bool>,
-    /// `bytes_read` when the last answer was through.
+    /// `bytes_read` when the last answer was through, or the last body.
     pub(crate) answered_at: Cell<u64>,
     /// Bytes of bodies of requests and of answers that have passed; counted in HTTP/2.
     pub(crate) of_bodies: Cell<(u64, u64)>,
@@ -75,6 +78,23 @@ impl Pulse {
         self.answered_at.set(self.bytes_read.get());
     }
 
+    /// Somebody has the body of a request.
+    pub(crate) fn open_body(&self) {
+        self.open_bodies.set(self.open_bodies.get() + 1);
+    }
+
+    /// Its end was read, or nobody has it any more. What came with it is no head.
+    pub(crate) fn close_body(&self) {
+        self.open_bodies.set(self.open_bodies.get() - 1);
+        self.answered_at.set(self.bytes_read.get());
+    }
+
+    /// Some of a request is being read or answered: what comes may be more of its body.
+    #[inline]
+    pub(crate) fn is_in_a_request(&self) -> bool {
+        self.busy.get() > 0 || self.open_bodies.get() > 0
+    }
+
     /// So much of a request's body has come.
     pub(crate) fn count_body(&self, bytes: usize) {
         let (read, written) = self.of_bodies.get();
@@ -103,7 +123,7 @@ impl Pulse {
     }
 
     fn stage(&self) -> Stage {
-        if self.busy.get() > 0 || self.is_write_pending.get() {
+        if self.is_in_a_request() || self.is_write_pending.get() {
             Stage::Busy
         } else if self.is_shaking.get() || self.has_begun_a_head() {
             Stage::Head
@@ -126,6 +146,7 @@ enum Stage {
     Idle,
     /// Some of a request has come, and its head is not complete.
     Head,
+    /// A request is being read or answered; its body may be read behind its answer.
     Busy,
 }
 

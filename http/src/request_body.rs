@@ -22,6 +22,13 @@ use crate::{HeaderMap, HeaderName, StatusCode, header};
 /// is thrown away; where that is much, the connection closes after the answer. A client that waits for
 /// `100 Continue` gets it at the first read.
 ///
+/// It may outlive its handler: a green thread that got it from there reads it behind the answer. The times of
+/// [`Server::min_rate`](crate::Server::min_rate) hold for it, and its connection is neither idle nor in the
+/// head of a request, until its end was read or it is dropped. Where its connection is cut or ends before, the
+/// next read is an error. Behind an answer in HTTP/1.1, trailers and the end in front of them are seen at
+/// once where the request has announced them (by `Trailer`): then the answer tells the client that the connection
+/// closes. They are seen with the client's next request where it has not.
+///
 /// ```
 /// use std::io::BufRead;
 /// use evy_http::Request;
@@ -115,6 +122,9 @@ impl From<BodyError> for io::Error {
 impl RequestBody {
     pub(crate) fn new(incoming: Incoming, connection: Rc<Connection>) -> Self {
         let is_over = incoming.is_end_stream();
+        if !is_over {
+            connection.pulse().open_body();
+        }
         let left = connection.limits().body.unwrap_or(u64::MAX);
         Self {
             incoming,
@@ -276,7 +286,7 @@ impl RequestBody {
             }))
         };
         match frame {
-            None => self.is_over = true,
+            None => self.end(),
             Some(Err(error)) => return Err(failure_of(&error)),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(chunk) if chunk.len() as u64 > self.left => return Err(BodyError::TooLarge),
@@ -284,6 +294,10 @@ impl RequestBody {
                     self.left -= chunk.len() as u64;
                     self.connection.pulse().count_body(chunk.len());
                     self.chunk = chunk;
+                    // Behind the answer, hyper reads the next head before it says that this was all.
+                    if self.incoming.is_end_stream() {
+                        self.end();
+                    }
                 }
                 Err(frame) => {
                     let trailers = frame.into_trailers().unwrap_or_default();
@@ -299,6 +313,12 @@ impl RequestBody {
             },
         }
         Ok(())
+    }
+
+    /// Nothing comes any more.
+    fn end(&mut self) {
+        self.is_over = true;
+        self.connection.pulse().close_body();
     }
 }
 
@@ -358,8 +378,13 @@ impl BufRead for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if !self.is_over && !self.incoming.is_end_stream() {
-            self.connection.pulse().is_unclean.set(true);
+        if self.is_over {
+            return;
+        }
+        let pulse = self.connection.pulse();
+        pulse.close_body();
+        if !self.incoming.is_end_stream() {
+            pulse.is_unclean.set(true);
         }
     }
 }

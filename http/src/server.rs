@@ -222,7 +222,8 @@ where
 
     /// Sets how long, in all, a client may keep the server waiting for the body of one request or for
     /// room to send its answer: `time`, where each `bytes_per_second` that pass make up for one second of
-    /// waiting before. By default 30 s, and 500 bytes. The time that a handler takes does not count.
+    /// waiting before. By default 30 s, and 500 bytes. The time that a handler takes does not count, nor
+    /// that of who reads a body behind its answer.
     ///
     /// ```
     /// # use evy_http::{Request, Server};

@@ -15,7 +15,7 @@ use evy_green_net::adapt::Async;
 use evy_http::{
     Access, Body, IntoResponse, Method, Request, Response, RunningServer, Server, StatusCode,
 };
-use evy_runtime::{block_on, join_all, sleep, spawn, spawn_eager, spawn_future};
+use evy_runtime::{block_on, join_all, sleep, spawn, spawn_eager, spawn_future, spawn_n};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use util::{assert_serves, connect, drain, eventually, resident, runs_alone, server, start};
@@ -438,6 +438,73 @@ fn fault_17_a_body_that_does_not_come_is_not_waited_for() {
     assert!(read(answer).is_err());
     assert!(start.elapsed() >= SHORT.mul_f64(0.8), "{:?}", start.elapsed());
     assert_serves(server.local_addr());
+}
+
+/// How long a body was, or why it has not come to its end.
+type Seen = Rc<Cell<Option<Result<u64, ErrorKind>>>>;
+
+/// A handler that answers at once, and what became of the body that is read behind that.
+fn late() -> (impl Fn(Request) -> &'static str, Seen) {
+    let seen = Seen::default();
+    let sees = Rc::clone(&seen);
+    let handler = move |request: Request| {
+        let (sees, mut body) = (Rc::clone(&sees), request.into_body());
+        spawn_n(move || {
+            let result = io::copy(&mut body, &mut io::sink());
+            sees.set(Some(result.map_err(|error| error.kind())));
+        });
+        "hello"
+    };
+    (handler, seen)
+}
+
+#[test]
+fn fault_17_a_body_that_is_read_behind_its_answer_is_not_idle() {
+    let (handler, seen) = late();
+    let server = server(handler).idle_timeout(SHORT).min_rate(1000, SHORT * 4).start().unwrap();
+    let client = Client::connect(server.local_addr());
+    let request = client.request(Method::POST, "/").body(()).unwrap();
+    let (answer, mut stream) = client.send(request, false);
+    assert_eq!(read(answer).unwrap(), (200, b"hello".to_vec()));
+    // Longer than an idle connection has, and its farewell.
+    for n in 0..60 {
+        sleep(SHORT / 4);
+        write(&mut stream, vec![0; 500].into(), n == 59).unwrap();
+    }
+    eventually("it was read", || seen.take() == Some(Ok(30_000)));
+    eventually("it has ended", || client.has_ended());
+    client.end.borrow_mut().take().unwrap().expect("it was a clean end");
+}
+
+#[test]
+fn fault_17_a_body_that_does_not_come_behind_its_answer_is_not_waited_for() {
+    let (handler, seen) = late();
+    let server = server(handler).min_rate(1000, SHORT).start().unwrap();
+    let client = Client::connect(server.local_addr());
+    let request = client.request(Method::POST, "/").body(()).unwrap();
+    let start = Instant::now();
+    let (answer, _stream) = client.send(request, false);
+    assert_eq!(read(answer).unwrap(), (200, b"hello".to_vec()));
+    eventually("the reader knows", || seen.take() == Some(Err(ErrorKind::UnexpectedEof)));
+    assert!(start.elapsed() >= SHORT.mul_f64(0.8), "{:?}", start.elapsed());
+    eventually("it has gone", || server.counters().clients() == 0);
+}
+
+#[test]
+fn fault_46_a_server_that_stops_waits_for_a_body_behind_its_answer() {
+    let (handler, seen) = late();
+    let server = start(handler);
+    let client = Client::connect(server.local_addr());
+    let request = client.request(Method::POST, "/").body(()).unwrap();
+    let (answer, mut stream) = client.send(request, false);
+    assert_eq!(read(answer).unwrap(), (200, b"hello".to_vec()));
+    let stopping = spawn_eager(move || server.stop(GRACE));
+    // Longer than the farewell of a connection that has nothing to do.
+    sleep(SHORT * 15);
+    assert_eq!(seen.take(), None);
+    write(&mut stream, vec![0; 500].into(), true).unwrap();
+    stopping.wait().unwrap();
+    assert_eq!(seen.take(), Some(Ok(500)));
 }
 
 #[test]

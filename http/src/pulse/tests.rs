@@ -135,3 +135,23 @@ fn pings_on_an_idle_http2_connection_are_no_head_of_a_request() {
     let over = watch(&mut Watched::new(start), &pulse, start, 200);
     assert_eq!(over, Some((75, Over::Idle)));
 }
+
+#[test]
+fn fault_17_a_body_behind_its_answer_has_the_time_of_a_body() {
+    let (start, pulse) = (Instant::now(), Pulse::default());
+    pulse.begin_request();
+    pulse.open_body();
+    pulse.end_request();
+    let mut watched = Watched::new(start);
+    // Its reader is at something else.
+    assert_eq!(watch(&mut watched, &pulse, start, 200), None);
+    pulse.bytes_read.set(5000);
+    let awaiting = Count::new(&pulse.awaiting_body);
+    let over = watch(&mut Watched::new(start), &pulse, start, 200);
+    assert_eq!(over, Some((31, Over::Body)));
+    drop(awaiting);
+    pulse.close_body();
+    let over = watch(&mut Watched::new(start), &pulse, start, 200);
+    // Seen at the first look, a second after the start.
+    assert_eq!(over, Some((76, Over::Idle)));
+}
