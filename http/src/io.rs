@@ -171,6 +171,9 @@ impl Write for Io {
         result
     }
 
+    /// hyper asks once for a connection, before its first answer is known. Without it, hyper copies all that is
+    /// to be sent into one buffer and keeps that: 610 instructions of 11,100 less for a hello, 300 of 12,700 more
+    /// for 8 KiB, and 1,063,000 instead of 15,500 for 1 MiB.
     fn is_write_vectored(&self) -> bool {
         true
     }
