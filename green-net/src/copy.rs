@@ -1,40 +1,42 @@
 //! Copying between green descriptors, without a buffer for those that are idle.
 //!
-//! One buffer a hub is lent to whoever copies, from the moment when data is there until the next
-//! park. Nothing that may park or yield lies in between (the 128-operation yield comes before the
-//! read), so no two green threads ever have it at the same time. What could not be written at once is
-//! put in a box of its own before the copy parks. So an idle connection costs one page of stack and
-//! no buffer: 4.6 KiB against 12.6 with std's 8 KiB on the stack.
+//! The buffer is the hub's, [lent](crate::lent) to whoever has data. What could not be written at once is put
+//! in a box of its own before the copy parks. So an idle connection costs one page of stack and no buffer:
+//! 4.6 KiB against 12.6 with std's 8 KiB on the stack.
+//!
+//! The loop that runs the green threads reads and writes itself, as long as what it reads can be written at
+//! once ([`GreenFd::pump`](evy_runtime::io::GreenFd::pump)): the green thread of a copy is switched to at the
+//! end, for what could not be written, and for a kill or a timeout. Of an echo that saves 450 of 1,090
+//! instructions and 10 of 16 cache lines; 2 to 4 % of all its CPU at 1,000 connections.
 
-use std::cell::RefCell;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 
-use crate::green_io::sys;
-use crate::sendfile::send_file_to_descriptor;
+use evy_runtime::io::Step;
+
+use crate::green_io::{GreenIo, sys};
+use crate::lent::{BUFFER, with_lent};
 use crate::{TcpStream, UnixStream};
-
-/// Bytes that are read at once.
-const BUFFER: usize = 64 * 1024;
-
-thread_local! {
-    static LENT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Lends the buffer of this hub to `use_it`, which must not park.
-pub(crate) fn with_lent<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
-    LENT.with_borrow_mut(|buffer| {
-        if buffer.is_empty() {
-            buffer.resize(BUFFER, 0);
-        }
-        use_it(buffer)
-    })
-}
 
 pub(crate) mod sealed {
     #[expect(unnameable_types, reason = "that is what seals the traits")]
     pub trait Sealed {}
+
+    /// Why a [`GreenRead::pump`](super::GreenRead::pump) ended.
+    #[derive(Debug)]
+    #[expect(unnameable_types, reason = "only the implementations and `copy` use it")]
+    pub enum Pumped<R> {
+        /// The stream has ended.
+        Ended,
+        /// This is what `take` broke off with.
+        BrokenOff(R),
+        /// The rest is for another one.
+        Interrupted,
+    }
 }
+
+use sealed::Pumped;
 
 /// What [`copy`] can read from: green sockets and pipes.
 ///
@@ -55,10 +57,10 @@ pub(crate) mod sealed {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait GreenRead: sealed::Sealed {
-    /// Waits for data and hands it to `use_it` in a buffer that is lent for that call; returns how
-    /// much there was and what `use_it` made of it. `use_it` must not park.
+    /// Hands what comes to `take`, in a buffer that is lent for that call; returns how many bytes it was, and
+    /// why it ended. `take` must not park.
     #[doc(hidden)]
-    fn read_lent<R>(&self, use_it: &mut dyn FnMut(&[u8]) -> R) -> io::Result<(usize, R)>;
+    fn pump<R>(&self, take: impl Fn(&[u8]) -> ControlFlow<R>) -> io::Result<(u64, Pumped<R>)>;
 }
 
 /// What [`copy`] can write to: green sockets and pipes.
@@ -103,20 +105,39 @@ impl sealed::Sealed for TcpStream {}
 impl sealed::Sealed for UnixStream {}
 
 impl GreenRead for TcpStream {
-    fn read_lent<R>(&self, use_it: &mut dyn FnMut(&[u8]) -> R) -> io::Result<(usize, R)> {
-        let count =
-            self.io().read_stream(BUFFER, |fd| with_lent(|buffer| sys::recv(fd, buffer)))?;
-        // Nobody else has run since the read.
-        Ok((count, with_lent(|buffer| use_it(&buffer[..count]))))
+    fn pump<R>(&self, take: impl Fn(&[u8]) -> ControlFlow<R>) -> io::Result<(u64, Pumped<R>)> {
+        pump::<true, R>(self.io(), take)
     }
 }
 
 impl GreenRead for UnixStream {
-    fn read_lent<R>(&self, use_it: &mut dyn FnMut(&[u8]) -> R) -> io::Result<(usize, R)> {
-        let count = self.io().read(|fd| with_lent(|buffer| sys::recv(fd, buffer)))?;
-        // As above.
-        Ok((count, with_lent(|buffer| use_it(&buffer[..count]))))
+    fn pump<R>(&self, take: impl Fn(&[u8]) -> ControlFlow<R>) -> io::Result<(u64, Pumped<R>)> {
+        pump::<false, R>(self.io(), take)
     }
+}
+
+/// `SHORT_READ_DRAINS`: after a short read nothing is left.
+#[inline]
+fn pump<const SHORT_READ_DRAINS: bool, R>(
+    io: &GreenIo,
+    take: impl Fn(&[u8]) -> ControlFlow<R>,
+) -> io::Result<(u64, Pumped<R>)> {
+    let mut total = 0;
+    io.pump(move |fd, is_last| {
+        with_lent(|buffer| {
+            let count = io.after_read(sys::recv(fd, buffer))?;
+            if count == 0 {
+                return Ok(Step::Done((total, Pumped::Ended)));
+            }
+            total += count as u64;
+            Ok(match take(&buffer[..count]) {
+                ControlFlow::Break(value) => Step::Done((total, Pumped::BrokenOff(value))),
+                _ if is_last => Step::Done((total, Pumped::Interrupted)),
+                _ if SHORT_READ_DRAINS && count < BUFFER && io.short_is_drained() => Step::Drained,
+                _ => Step::More,
+            })
+        })
+    })
 }
 
 /// For streams that are a descriptor of the system.
@@ -143,7 +164,10 @@ macro_rules! green_write {
                 offset: u64,
                 most: usize,
             ) -> io::Result<usize> {
-                send_file_to_descriptor(self.io(), file, offset, most)
+                // A call that would have blocked has sent nothing, so the buffer need not live through the park.
+                self.io().write(|fd| {
+                    with_lent(|buffer| sys::send_file(fd, file, offset, most, buffer))
+                })
             }
         })*
     };
@@ -183,27 +207,25 @@ green_write!(TcpStream, UnixStream);
 ///
 /// # Yields
 ///
-/// While there is nothing to read and while there is no room to write.
+/// While there is nothing to read and while there is no room to write, and after reads that leave something.
 pub fn copy(reader: &impl GreenRead, writer: &impl GreenWrite) -> io::Result<u64> {
     let mut total = 0;
     loop {
-        let (count, rest) = reader.read_lent(&mut |bytes| write_some(writer, bytes))?;
-        if count == 0 {
-            return Ok(total);
+        let (count, pumped) = reader.pump(move |bytes| write_some(writer, bytes))?;
+        total += count;
+        match pumped {
+            Pumped::Ended => return Ok(total),
+            Pumped::BrokenOff(rest) => writer.write_rest(&rest?)?,
+            Pumped::Interrupted => {}
         }
-        if let Some(rest) = rest? {
-            writer.write_rest(&rest)?;
-        }
-        total += count as u64;
     }
 }
 
-/// Writes without parking; what is left over goes in a box.
+/// Writes without parking; breaks off with what is left over, in a box, or with an error.
 #[inline]
-fn write_some(writer: &impl GreenWrite, bytes: &[u8]) -> io::Result<Option<Box<[u8]>>> {
-    if bytes.is_empty() {
-        return Ok(None);
+fn write_some(writer: &impl GreenWrite, bytes: &[u8]) -> ControlFlow<io::Result<Box<[u8]>>> {
+    match writer.write_now(bytes) {
+        Ok(written) if written == bytes.len() => ControlFlow::Continue(()),
+        result => ControlFlow::Break(result.map(|written| bytes[written..].into())),
     }
-    let written = writer.write_now(bytes)?;
-    Ok((written < bytes.len()).then(|| bytes[written..].into()))
 }

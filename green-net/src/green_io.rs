@@ -17,9 +17,9 @@ use std::task::{Context, Poll};
 
 #[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
 use evy_runtime::io::Interest;
-use evy_runtime::io::{Attempt, Company, Direction, GreenFd};
+use evy_runtime::io::{Attempt, Company, Direction, GreenFd, Step, count_bytes};
 
-use crate::server::Handle;
+use crate::server::connection::Handle;
 
 /// A descriptor with its timeouts.
 pub(crate) struct GreenIo {
@@ -204,13 +204,12 @@ impl GreenIo {
         wanted: usize,
         mut recv: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let served = self.served.as_ref();
-        let recv = |fd: BorrowedFd<'_>| Handle::after_read(served, recv(fd));
+        let recv = |fd: BorrowedFd<'_>| self.after_read(recv(fd));
         if self.never_parks() {
             return self.try_call(recv);
         }
         self.fd.call_draining(self.attempt(Direction::Read), recv, |count| {
-            *count < wanted && !Handle::hides_the_end(served)
+            *count < wanted && self.short_is_drained()
         })
     }
 
@@ -219,8 +218,57 @@ impl GreenIo {
         &self,
         mut recv: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let served = self.served.as_ref();
-        self.call(Direction::Read, |fd| Handle::after_read(served, recv(fd)))
+        self.call(Direction::Read, |fd| self.after_read(recv(fd)))
+    }
+
+    /// Makes `step`, which reads, whenever there is something to read, until it is done. It must not park, and
+    /// finds out whether it was the last for now: somebody has set a timeout meanwhile.
+    #[inline]
+    pub(crate) fn pump<T>(
+        &self,
+        mut step: impl FnMut(BorrowedFd<'_>, bool) -> io::Result<Step<T>>,
+    ) -> io::Result<T> {
+        while self.reads_one_by_one() {
+            let alone = |fd: BorrowedFd<'_>| step(fd, false);
+            let step = if self.never_parks() {
+                self.try_call(alone)?
+            } else {
+                let is_drained = |step: &_| matches!(step, Step::Drained);
+                self.fd.call_draining(self.attempt(Direction::Read), alone, is_drained)?
+            };
+            if let Step::Done(value) = step {
+                return Ok(value);
+            }
+        }
+        self.fd.pump(Direction::Read, move |fd| step(fd, self.reads_one_by_one()))
+    }
+
+    /// Whether each read has a time of its own, or none at all.
+    #[inline]
+    fn reads_one_by_one(&self) -> bool {
+        self.never_parks() || self.timeout(Direction::Read).is_some()
+    }
+
+    /// What a read from the stream gives, with a note of it for whom it may concern.
+    #[inline]
+    pub(crate) fn after_read(&self, result: io::Result<usize>) -> io::Result<usize> {
+        let count = Handle::after_read(self.served.as_ref(), result)?;
+        count_bytes(count);
+        Ok(count)
+    }
+
+    /// The same of a write.
+    #[inline]
+    fn after_write(&self, result: io::Result<usize>) -> io::Result<usize> {
+        let count = Handle::after_write(self.served.as_ref(), result)?;
+        count_bytes(count);
+        Ok(count)
+    }
+
+    /// Whether a read that gave less than was asked for, and something, tells that nothing was left.
+    #[inline]
+    pub(crate) fn short_is_drained(&self) -> bool {
+        !Handle::hides_the_end(self.served.as_ref())
     }
 
     /// Makes a write to a stream.
@@ -229,8 +277,7 @@ impl GreenIo {
         &self,
         mut send: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let served = self.served.as_ref();
-        self.call(Direction::Write, |fd| Handle::after_write(served, send(fd)))
+        self.call(Direction::Write, |fd| self.after_write(send(fd)))
     }
 
     /// [`read_stream`](Self::read_stream) for a future.
@@ -243,10 +290,9 @@ impl GreenIo {
         wanted: usize,
         mut recv: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let served = self.served.as_ref();
-        let recv = |fd: BorrowedFd<'_>| Handle::after_read(served, recv(fd));
+        let recv = |fd: BorrowedFd<'_>| self.after_read(recv(fd));
         interest.poll_call_draining(context, &self.fd, Direction::Read, recv, |count| {
-            *count < wanted && !Handle::hides_the_end(served)
+            *count < wanted && self.short_is_drained()
         })
     }
 
@@ -258,8 +304,7 @@ impl GreenIo {
         context: &mut Context<'_>,
         mut recv: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let served = self.served.as_ref();
-        let recv = |fd: BorrowedFd<'_>| Handle::after_read(served, recv(fd));
+        let recv = |fd: BorrowedFd<'_>| self.after_read(recv(fd));
         interest.poll_call(context, &self.fd, Direction::Read, recv)
     }
 
@@ -276,8 +321,7 @@ impl GreenIo {
         if is_empty {
             return Poll::Ready(self.try_call(send));
         }
-        let served = self.served.as_ref();
-        let send = |fd: BorrowedFd<'_>| Handle::after_write(served, send(fd));
+        let send = |fd: BorrowedFd<'_>| self.after_write(send(fd));
         interest.poll_call(context, &self.fd, Direction::Write, send)
     }
 
@@ -286,7 +330,7 @@ impl GreenIo {
         &self,
         recv: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        self.try_call(|fd| Handle::after_read(self.served.as_ref(), recv(fd)))
+        self.try_call(|fd| self.after_read(recv(fd)))
     }
 
     /// Makes a write to a stream once; it never parks.
@@ -295,7 +339,7 @@ impl GreenIo {
         &self,
         send: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        self.try_call(|fd| Handle::after_write(self.served.as_ref(), send(fd)))
+        self.try_call(|fd| self.after_write(send(fd)))
     }
 
     /// Makes a call once; it never parks.

@@ -20,6 +20,7 @@ mod descriptors;
 mod green_io;
 mod hand_off;
 mod inherited;
+mod lent;
 mod resolve;
 mod sendfile;
 mod serve;

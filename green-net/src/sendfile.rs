@@ -1,10 +1,9 @@
 //! Files into sockets, without a way through this process's memory where the system can do that.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
-use crate::copy::{GreenWrite, with_lent};
-use crate::green_io::{GreenIo, sys};
+use crate::copy::GreenWrite;
 
 /// Bytes that are sent by one call: what is not in memory yet is read from the disk by then, and nobody
 /// else runs.
@@ -61,17 +60,6 @@ pub fn sendfile(
         left -= sent;
     }
     Ok(count - left)
-}
-
-/// [`GreenWrite::send_file`] of sockets that are a descriptor of the system.
-pub(crate) fn send_file_to_descriptor(
-    socket: &GreenIo,
-    file: BorrowedFd<'_>,
-    offset: u64,
-    most: usize,
-) -> io::Result<usize> {
-    // A call that would have blocked has sent nothing, so the buffer need not live through the park.
-    socket.write(|fd| with_lent(|buffer| sys::send_file(fd, file, offset, most, buffer)))
 }
 
 #[cfg(test)]

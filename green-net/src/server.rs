@@ -10,7 +10,7 @@
 //! Everything of one server runs on one hub. What its connections have to tell from elsewhere comes by
 //! way of its [`Ledger`](ledger::Ledger).
 
-mod connection;
+pub(crate) mod connection;
 mod core;
 mod ledger;
 mod limit;
@@ -32,7 +32,6 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub(crate) use connection::Handle;
 use core::Core;
 pub use ledger::ServerCounters;
 pub use limit::ClientLimit;

@@ -187,4 +187,62 @@ fn a_stream_that_does_not_block_says_so_in_a_copy_too() {
     assert_eq!(copy(&ours, &ours).unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
+#[test]
+fn a_read_timeout_that_is_set_while_it_copies_counts_from_the_next_read_on() {
+    let (from, mut source) = pair();
+    let (to, _sink) = pair();
+    let from = Rc::new(from);
+    let relay = spawn({
+        let from = Rc::clone(&from);
+        move || copy(&*from, &to)
+    });
+    // Two, so that the loop copies by then and not the green thread itself.
+    for _ in 0..2 {
+        source.write_all(b"part").unwrap();
+        let_all_park();
+    }
+    from.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    source.write_all(b"part").unwrap();
+    assert_eq!(soon(|| relay.wait()).unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn an_end_that_comes_in_one_segment_with_data_is_seen() {
+    let (ours, mut theirs) = pair();
+    let (to, mut sink) = pair();
+    let relay = spawn(move || copy(&ours, &to));
+    // Two, so that the loop copies by then and not the green thread itself.
+    for _ in 0..2 {
+        theirs.write_all(b"more and ").unwrap();
+        let_all_park();
+    }
+    // Corked, the data waits for the end and goes with it.
+    socket2::SockRef::from(&theirs).set_tcp_cork(true).unwrap();
+    theirs.write_all(b"last words").unwrap();
+    theirs.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(soon(|| relay.wait()).unwrap().unwrap(), 28);
+    let mut all = String::new();
+    sink.read_to_string(&mut all).unwrap();
+    assert_eq!(all, "more and more and last words");
+}
+
+#[test]
+fn fault_50_urgent_data_holds_up_no_copy() {
+    let (ours, mut theirs) = pair();
+    let (to, mut sink) = pair();
+    let relay = spawn(move || copy(&ours, &to));
+    for part in [b"ab", b"cd", b"ef"] {
+        theirs.write_all(part).unwrap();
+        let_all_park();
+        socket2::SockRef::from(&theirs).send_out_of_band(b"!").unwrap();
+        theirs.write_all(b"-").unwrap();
+        let_all_park();
+    }
+    drop(theirs);
+    assert_eq!(soon(|| relay.wait()).unwrap().unwrap(), 9);
+    let mut all = String::new();
+    sink.read_to_string(&mut all).unwrap();
+    assert_eq!(all, "ab-cd-ef-");
+}
+
 util::and_all_of_them_again!();

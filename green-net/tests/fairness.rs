@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use evy_green_net::UnixStream;
 use evy_runtime::{sleep, spawn, yield_now};
 use util::{green_pair, let_all_park, pair, soon};
 
@@ -39,6 +40,32 @@ fn fault_15_every_128_operations_the_others_get_their_turn() {
     over.set(true);
     counter.wait().unwrap();
     assert!(turns.get() >= TURNS - 1, "{} turns in {TURNS} times 128 operations", turns.get());
+}
+
+#[test]
+fn fault_15_where_calls_move_much_the_others_get_their_turn_sooner() {
+    const CALLS: usize = 260;
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut buffer = vec![0; 1 << 16];
+    let count = (&theirs).write(&buffer).unwrap();
+    let turns = Rc::new(Cell::new(0));
+    let counter = spawn({
+        let turns = Rc::clone(&turns);
+        move || {
+            loop {
+                turns.set(turns.get() + 1);
+                yield_now();
+            }
+        }
+    });
+    for _ in 0..CALLS {
+        // Never drained, so it never waits.
+        assert_eq!(ours.peek(&mut buffer).unwrap(), count);
+    }
+    counter.kill();
+    let weight = 1 + count / (16 << 10);
+    assert!(weight > 1, "{count}");
+    assert!(turns.get() >= CALLS * weight / 129 - 1, "{} turns", turns.get());
 }
 
 /// Semantics E 89: a timer is not late beside them. Counted in what the flood does meanwhile, for the

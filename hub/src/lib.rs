@@ -495,6 +495,27 @@ impl Hub {
         self.sources.first(key, direction)
     }
 
+    /// Who stands second in line for a direction.
+    ///
+    /// ```
+    /// # use std::os::fd::AsFd;
+    /// # use std::num::NonZeroUsize;
+    /// # use evy_hub::{Company, Direction, Owner};
+    /// # let mut hub = evy_hub::Hub::new()?;
+    /// # let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// # let key = hub.register(socket.as_fd())?;
+    /// let [first, second] = [4, 8].map(|n| Owner(NonZeroUsize::new(n).unwrap()));
+    /// hub.wait(key, Direction::Read, first, Company::Queue).unwrap();
+    /// assert_eq!(hub.second_waiter(key, Direction::Read), None);
+    /// hub.wait(key, Direction::Read, second, Company::Queue).unwrap();
+    /// assert_eq!(hub.second_waiter(key, Direction::Read), Some(second));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn second_waiter(&self, key: SourceKey, direction: Direction) -> Option<Owner> {
+        self.sources.second(key, direction)
+    }
+
     /// Makes `owner` due when `direction` of a descriptor that somebody else owns is ready: one
     /// one-shot registration a descriptor, for as long as somebody waits. One that a green socket
     /// registered is used as it is. The caller keeps the descriptor open until

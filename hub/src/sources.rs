@@ -246,6 +246,16 @@ impl Sources {
         self.get(key)?.waiting[direction as usize]
     }
 
+    /// Who stands second in line.
+    #[inline]
+    pub(crate) fn second(&self, key: SourceKey, direction: Direction) -> Option<Owner> {
+        if self.crowds.is_empty() {
+            return None;
+        }
+        self.get(key)?;
+        self.crowds.get(&(key.slot, direction))?.front().copied()
+    }
+
     /// Notes what the OS reported and names who was waiting for it: the first in line of a socket,
     /// everybody in that of a one-shot registration. They stay in line until they leave by
     /// [`unwait`](Self::unwait), so that nobody who comes later gets in before them.

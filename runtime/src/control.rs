@@ -82,6 +82,8 @@ impl Orders {
     pub(crate) const PANICKED: Self = Self(8);
     /// A note: there are switch hooks.
     pub(crate) const HOOKED: Self = Self(16);
+    /// A note: it is suspended, and the loop has something to do in its place.
+    pub(crate) const DEPUTY: Self = Self(32);
     /// Both notes on unwinding.
     pub(crate) const UNWINDS: Self = Self(4 | 8);
 
@@ -112,7 +114,7 @@ pub(crate) struct Head {
     /// It is suspended where nothing may be thrown into it: it is or may be unwinding.
     pub(crate) shielded: Cell<bool>,
     /// The address down to which its stack was in use when it was last suspended: a hint of what to
-    /// fetch before it runs again.
+    /// fetch before it runs again. While it has a deputy, that one's address.
     pub(crate) top: Cell<usize>,
     // The first cache line ends here.
     pub(crate) block: Cell<Option<NonNull<Block>>>,

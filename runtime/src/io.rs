@@ -34,6 +34,8 @@ use crate::control::{Thread, Wake};
 use crate::deadlock;
 pub use crate::interest::Interest;
 use crate::park::{Reason, park_until};
+#[doc(hidden)]
+pub use crate::pump::Step;
 use crate::scheduler::{Scheduler, Unwinding, current_scheduler, scheduler, try_scheduler};
 use crate::select::Selection;
 
@@ -248,7 +250,7 @@ impl GreenFd {
     ///
     /// # Yields
     ///
-    /// While it would block, and every 128th call that did not.
+    /// While it would block, and every 128th call that did not; earlier where [`count_bytes`] adds to them.
     #[inline]
     pub fn call<T>(
         &self,
@@ -295,7 +297,7 @@ impl GreenFd {
     ) -> io::Result<T> {
         let scheduler = try_scheduler()?;
         scheduler.count_operation();
-        let mut turn = Turn { attempt, deadline: None, place: None };
+        let mut turn = Turn::new(attempt);
         loop {
             if self.is_closed() {
                 return Err(closed());
@@ -322,6 +324,13 @@ impl GreenFd {
                 },
                 result => return result,
             }
+        }
+    }
+
+    pub(crate) fn reason(&self, direction: Direction) -> Reason {
+        match direction {
+            Direction::Read => Reason::read(self.as_fd()),
+            Direction::Write => Reason::write(self.as_fd()),
         }
     }
 
@@ -353,7 +362,7 @@ impl GreenFd {
     }
 
     /// Waits on the owner hub.
-    fn wait_here<'a>(
+    pub(crate) fn wait_here<'a>(
         &self,
         scheduler: &'a Scheduler,
         key: SourceKey,
@@ -367,16 +376,9 @@ impl GreenFd {
         let deadline = turn.deadline(scheduler);
         let place = match turn.place.take() {
             Some(place) => place,
-            None => {
-                stand_in_line(scheduler, thread, key, turn.attempt)?;
-                Place { scheduler, key, direction, thread }
-            }
+            None => stand_in_line(scheduler, thread, key, turn.attempt)?,
         };
-        let reason = match direction {
-            Direction::Read => Reason::read(self.as_fd()),
-            Direction::Write => Reason::write(self.as_fd()),
-        };
-        if park_until(scheduler, thread, reason, deadline) == Wake::Deadline {
+        if park_until(scheduler, thread, self.reason(direction), deadline) == Wake::Deadline {
             return Err(io::ErrorKind::TimedOut.into());
         }
         if company == Company::Queue {
@@ -394,7 +396,7 @@ impl GreenFd {
 }
 
 /// One call's way through a [`GreenFd`].
-struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     attempt: Attempt,
     /// Read from the clock at the first wait; `Some(None)` is never.
     deadline: Option<Option<u64>>,
@@ -403,6 +405,10 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    pub(crate) fn new(attempt: Attempt) -> Self {
+        Self { attempt, deadline: None, place: None }
+    }
+
     fn deadline(&mut self, scheduler: &Scheduler) -> Option<u64> {
         let timeout = self.attempt.timeout;
         *self
@@ -424,16 +430,16 @@ impl Turn<'_> {
 
 /// Enters the line, if nobody stands in the way of it.
 #[inline]
-fn stand_in_line(
-    scheduler: &Scheduler,
+pub(crate) fn stand_in_line<'a>(
+    scheduler: &'a Scheduler,
     thread: Thread,
     key: SourceKey,
     attempt: Attempt,
-) -> io::Result<()> {
+) -> io::Result<Place<'a>> {
     let Attempt { direction, company, .. } = attempt;
     loop {
         let waiting = scheduler.hub.borrow_mut().wait(key, direction, thread.owner(), company);
-        let Err(busy) = waiting else { return Ok(()) };
+        let Err(busy) = waiting else { return Ok(Place { scheduler, key, direction, thread }) };
         if !scheduler.bells.give_way(scheduler, busy.holder, thread) {
             let second = deadlock::describe(thread);
             return Err(already_waiting(scheduler, busy.holder, &second, direction));
@@ -455,6 +461,16 @@ pub(crate) fn invite_next(scheduler: &Scheduler, key: SourceKey, direction: Dire
 fn wake_first(scheduler: &Scheduler, key: SourceKey, direction: Direction) {
     let first = scheduler.hub.borrow().first_waiter(key, direction);
     if let Some(owner) = first {
+        scheduler.wake_owner(owner);
+        scheduler.bells.tidy(scheduler);
+    }
+}
+
+/// Tells who stands second in the line, which may be one that only waits until the descriptor is ready.
+#[inline]
+pub(crate) fn wake_second(scheduler: &Scheduler, key: SourceKey, direction: Direction) {
+    let second = scheduler.hub.borrow().second_waiter(key, direction);
+    if let Some(owner) = second {
         scheduler.wake_owner(owner);
         scheduler.bells.tidy(scheduler);
     }
@@ -493,7 +509,7 @@ pub(crate) fn settle<T>(
 
 /// A place in the line for a descriptor, left however the wait or the call ends: by its success, an
 /// error, a close or an unwind.
-struct Place<'a> {
+pub(crate) struct Place<'a> {
     scheduler: &'a Scheduler,
     key: SourceKey,
     direction: Direction,
@@ -858,3 +874,28 @@ pub fn count() {
         scheduler.count_operation();
     }
 }
+
+/// Counts what an I/O call has moved, beside the call itself: every 16 KiB as one more, so that a loop of
+/// large ones yields after as much work as one of small ones.
+///
+/// ```
+/// for _ in 0..1000 {
+///     evy_runtime::io::count();
+///     evy_runtime::io::count_bytes(64 << 10);
+/// }
+/// ```
+///
+/// # Yields
+///
+/// Never: the next call does.
+#[inline]
+pub fn count_bytes(count: usize) {
+    if count >= CALL
+        && let Some(scheduler) = current_scheduler()
+    {
+        scheduler.count_more(count / CALL);
+    }
+}
+
+/// As many bytes take about as long to move as a call without them.
+const CALL: usize = 16 << 10;

@@ -46,6 +46,13 @@ impl Pace {
         self.left.set(self.left.get() - OPERATION);
     }
 
+    /// Counts as many I/O calls.
+    #[inline(always)]
+    pub(crate) fn count_operations(&self, calls: u32) {
+        // Not further down than there is room for single ones.
+        self.left.set((self.left.get() - calls as i32 * OPERATION).max(i32::MIN / 2));
+    }
+
     /// Whether it is time to look at the clock.
     #[inline(always)]
     pub(crate) fn is_time_to_look(&self) -> bool {

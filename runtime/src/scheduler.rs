@@ -31,6 +31,7 @@ use evy_hub::{BATCH, Clock, Due, Hub, Owner, Remote};
 use crate::bells::{self, Bells};
 use crate::block_on::Signals;
 use crate::control::{Blocks, Head, Orders, State, Thread, Wake};
+use crate::deputy::acts_for;
 use crate::errands::{ERRAND, Errands};
 use crate::pace::Pace;
 use crate::ready_queue::{ReadyQueue, stack_top};
@@ -77,6 +78,8 @@ pub(crate) struct Scheduler {
     pub(crate) hooks: SwitchHooks,
     /// It is one of the process that this one was forked from.
     left: Cell<bool>,
+    /// The loop runs a deputy.
+    acting: Cell<bool>,
     /// The wakers of futures that this OS thread's green threads run.
     pub(crate) signals: Signals,
     /// Futures in the background.
@@ -237,6 +240,7 @@ impl Scheduler {
             errands: Errands::new(),
             hooks: SwitchHooks::default(),
             left: Cell::new(false),
+            acting: Cell::new(false),
             signals: Signals::default(),
             tasks: Tasks::default(),
             bells: Bells::new(),
@@ -315,7 +319,13 @@ impl Scheduler {
     /// returns (9 → 36 ns).
     #[inline(always)]
     pub(crate) fn suspend(&self, thread: Thread) -> Wake {
-        thread.top.set(stack_top());
+        self.suspend_at(thread, stack_top())
+    }
+
+    /// [`suspend`](Self::suspend), with what is to be fetched before the green thread runs again.
+    #[inline(always)]
+    pub(crate) fn suspend_at(&self, thread: Thread, top: usize) -> Wake {
+        thread.top.set(top);
         let yielder = thread.yielder.get();
         if yielder.is_null() {
             return self.run_until_main_is_woken();
@@ -327,6 +337,7 @@ impl Scheduler {
 
     #[inline(never)]
     fn run_until_main_is_woken(&self) -> Wake {
+        self.abort_if_acting();
         match self.run() {
             Returned::Woken(wake) => wake,
             Returned::Deadlock => {
@@ -355,6 +366,9 @@ impl Scheduler {
             thread.state.set(State::Running);
             self.operations.set(0);
             self.current.set(thread);
+            if acts_for(self, thread) {
+                continue;
+            }
             if thread == main {
                 break Returned::Woken(thread.wake.get());
             }
@@ -369,6 +383,31 @@ impl Scheduler {
         self.current.set(main);
         std::mem::forget(guard);
         returned
+    }
+
+    /// Runs `act`, a part of the loop, in the name of `thread`, which is suspended: what it panics with or
+    /// orders is that one's own. What tries to park in there finds no way to switch by, and ends the process.
+    #[inline(always)]
+    pub(crate) fn in_the_name_of<R>(&self, thread: Thread, act: impl FnOnce() -> R) -> R {
+        self.current.set(thread);
+        self.acting.set(true);
+        let yielder = thread.yielder.replace(ptr::null());
+        self.pace.count_operation();
+        let result = act();
+        thread.yielder.set(yielder);
+        self.acting.set(false);
+        if self.left.get() {
+            fork::end_child(format_args!("a step of `GreenFd::pump` has forked"));
+        }
+        result
+    }
+
+    /// Ends the process where a deputy tries to park: its green thread is suspended already.
+    fn abort_if_acting(&self) {
+        if self.acting.get() {
+            eprintln!("evy: a step of `GreenFd::pump` has tried to park");
+            std::process::abort();
+        }
     }
 
     /// Takes the stack of a finished green thread back.
@@ -527,8 +566,25 @@ impl Scheduler {
         self.operations.set(operations);
         if operations > OPERATIONS {
             self.operations.set(0);
+            self.yield_after_many();
+        }
+    }
+
+    #[cold]
+    fn yield_after_many(&self) {
+        // A deputy gives way after each step.
+        if !self.acting.get() {
             self.yield_current();
         }
+    }
+
+    /// Counts as many I/O calls more, for a large one.
+    #[inline(always)]
+    pub(crate) fn count_more(&self, calls: usize) {
+        // More than that makes no difference.
+        let calls = calls.min(OPERATIONS as usize) as u32;
+        self.operations.set(self.operations.get().saturating_add(calls));
+        self.pace.count_operations(calls);
     }
 
     /// Whether a green thread that has done a piece of work should let others run: somebody is ready, or it

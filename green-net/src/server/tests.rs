@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use evy_runtime::yield_now;
 use rustix::io::Errno;
 
-use super::connection::{Connection, FOR_STOP, FOR_TIMES, Handled};
+use super::connection::{Connection, FOR_STOP, FOR_TIMES, Handle, Handled};
 use super::ledger::Ledger;
 use super::lingering::Lingering;
 use super::listener::{Door, Listener, sealed};
-use super::{ClientLimit, Handle, RunningServer, Server};
+use super::{ClientLimit, RunningServer, Server};
 use crate::{TcpListener, TcpStream, connect, listen};
 
 /// A listener whose next calls fail as the script says.
