@@ -7,7 +7,13 @@ use crate::workload::{Contender, Note, Workload};
 const SIZE: usize = 64;
 
 /// The larger message, and with how many connections.
-const LARGE: (usize, [usize; 2]) = (4_096, [100, 1_000]);
+pub(crate) const LARGE: (usize, [usize; 2]) = (4_096, [100, 1_000]);
+
+/// How many connections are idle.
+pub(crate) const IDLE: usize = 10_000;
+
+/// The loop that a service writes, where `evy::io::copy` is no help to it.
+pub(crate) const OWN_LOOP: &str = "evy, read and write_all";
 
 /// Up to so many connections, evy is shown without its spin, too, and OS threads with blocking sockets.
 const FEW: usize = 4;
@@ -19,6 +25,10 @@ pub(crate) fn connections(quick: bool) -> &'static [usize] {
 
 pub(crate) fn title(connections: usize, size: usize) -> String {
     format!("echo {size} B, connections: {connections}")
+}
+
+pub(crate) fn idle_title(connections: usize) -> String {
+    format!("memory of an idle echo connection, connections: {connections}")
 }
 
 /// Messages of 64 bytes.
@@ -39,11 +49,12 @@ pub(crate) fn small_title(connections: usize) -> String {
 
 fn workload(connections: usize, size: usize, seconds: f64) -> Workload {
     let mut servers = servers();
+    servers.insert(1, (OWN_LOOP, Program::new("evy", "echo").with([1])));
     if connections <= FEW {
         let spinless = Program::new("evy", "echo").with_variable("EVY_SPIN", "0");
         servers.insert(1, ("evy, EVY_SPIN=0", spinless));
         let threads = Program::new("raw", "threads").with([0]);
-        servers.insert(3, ("raw, blocking, an OS thread each", threads));
+        servers.insert(4, ("raw, blocking, an OS thread each", threads));
     }
     let args = [connections.to_string(), seconds.to_string(), "echo".to_owned(), size.to_string()];
     Workload {
@@ -55,13 +66,13 @@ fn workload(connections: usize, size: usize, seconds: f64) -> Workload {
 
 /// What 10,000 idle connections hold.
 pub(crate) fn idle_workload(quick: bool) -> Workload {
-    let connections: usize = if quick { 1_000 } else { 10_000 };
+    let connections: usize = if quick { 1_000 } else { IDLE };
     let mut servers = servers();
     let tuned = Program::new("tokio", "echo").with([0, 1]);
     servers.insert(3, ("tokio current_thread, no buffer while idle", tuned));
     let args = [connections.to_string(), "0".to_owned(), "idle".to_owned(), SIZE.to_string()];
     Workload {
-        title: format!("memory of an idle echo connection, connections: {connections}"),
+        title: idle_title(connections),
         figures: &["RSS + page tables, B each", "PSS + page tables, B each", "page tables, B each"],
         contenders: contenders(servers, &args),
     }
