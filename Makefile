@@ -7,7 +7,7 @@ ADDR ?= 127.0.0.1:6000
 # All but `tracing`, under which every park takes its slow path: that one is tested by itself.
 FEATURES := evy/futures,evy/http,evy/hyper,evy/patched,evy/tls,evy/tokio,evy/websocket
 
-.PHONY: help test test-release acceptance check fmt fix lint layers doc bench bench-check bench-peers bench-scale run dev asan valgrind loom audit spell
+.PHONY: help test test-release acceptance check fmt fix lint layers doc bench bench-check bench-page bench-peers bench-scale run dev asan valgrind loom audit spell
 
 help: ## list the targets (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,10 @@ bench-check: ## has an operation become dearer, in instructions? (needs valgrind
 
 bench-peers: ## evy beside epoll, tokio, may, smol, monoio, Go, gevent, eventlet (ARGS="http --rounds 9")
 	.ci/bench-peers $(ARGS)
+
+# It starts where bench-peers does, so that --out of the one and ARGS of the other name the same folder.
+bench-page: ## the figures of bench-peers into README.md and docs/ (ARGS="target/bench-peers again": later ones win)
+	cd benches/peers && CARGO_TARGET_DIR=target $(CARGO) run -q --release -p peers-runner -- --page $(ARGS)
 
 run: ## the bundled echo server (ADDR=127.0.0.1:6000)
 	$(CARGO) run --release --bin evy-echo -- $(ADDR)

@@ -3,7 +3,11 @@
 use crate::program::{LOAD_CORE, Program, Server};
 use crate::workload::{Contender, Workload};
 
-const CONNECTIONS: [usize; 3] = [1, 100, 1_000];
+pub(crate) const CONNECTIONS: [usize; 3] = [1, 100, 1_000];
+
+pub(crate) fn title(connections: usize) -> String {
+    format!("HTTP hello, keep-alive, connections: {connections}")
+}
 
 /// One for each number of connections; `seconds` is how long a server is measured in a round.
 pub(crate) fn workloads(seconds: f64) -> impl Iterator<Item = Workload> {
@@ -16,7 +20,7 @@ fn workload(connections: usize, seconds: f64) -> Workload {
         Contender::new(name, move || measure(&server, connections, seconds))
     };
     Workload {
-        title: format!("HTTP hello, keep-alive, connections: {connections}"),
+        title: title(connections),
         figures: &["requests/s", "server CPU ns/request", "p50 µs", "p99 µs"],
         contenders: vec![
             contender("evy::http", "evy"),

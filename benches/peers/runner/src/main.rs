@@ -6,6 +6,8 @@
 //! make bench-peers ARGS=--quick                 # a look at everything, in a few minutes
 //! make bench-peers ARGS="http --rounds 9"       # one workload, or several
 //! target/release/peers-runner --json channel    # from benches/peers, once they are built
+//! make bench-page                               # the figures of the last run, into README.md and docs/
+//! make bench-page ARGS="all again"              # those of two runs, from the folders of their --out
 //! ```
 //!
 //! The tables go to standard output and, with all figures as JSON and the plots as SVG, to the folder
@@ -17,14 +19,25 @@
 //! how long a server is measured in a round; with many connections it is longer, and what needs no client
 //! gets a quarter of it. A peer that does not build or run is a row that says so; a dash is for a peer that
 //! has nothing of the kind.
+//!
+//! `--page` measures nothing: it writes what stands between the markers of `docs/what_it_costs.md` and
+//! `README.md`, and copies the plots to `docs/plots`. Of several runs a later one takes the place of what it
+//! has measured again. Where a workload of a table is missing, the table stays, and standard error says so.
+//! Figures in sentences outside the markers are written by hand.
 
 #![forbid(unsafe_code)]
 
+mod block;
 mod cores;
+mod databases;
+mod digits;
 mod echo;
+mod figures;
 mod http;
+mod markers;
 mod memory;
 mod output;
+mod page;
 mod peer;
 mod plots;
 mod postgres;
@@ -34,6 +47,8 @@ mod report;
 mod series;
 mod summary;
 mod svg;
+mod table;
+mod tables;
 mod tasks;
 mod workload;
 
@@ -60,7 +75,29 @@ const WORKLOADS: &[&str] = &[
 ];
 
 fn main() -> ExitCode {
-    let plan = match Plan::from_args(std::env::args().skip(1)) {
+    let mut args = std::env::args().skip(1).peekable();
+    if args.next_if_eq("--page").is_some() {
+        return write_pages(args.map(PathBuf::from).collect());
+    }
+    measure(args)
+}
+
+/// From what these runs have left, or the last one in its usual folder.
+fn write_pages(mut runs: Vec<PathBuf>) -> ExitCode {
+    if runs.is_empty() {
+        runs.push(usual_folder());
+    }
+    match page::write(&runs) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers-runner: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(args: impl Iterator<Item = String>) -> ExitCode {
+    let plan = match Plan::from_args(args) {
         Ok(plan) => plan,
         Err(error) => {
             eprintln!("peers-runner: {error}");
@@ -96,7 +133,7 @@ impl Plan {
         let args: Vec<String> = args.collect();
         let quick = args.iter().any(|arg| arg == "--quick");
         let (rounds, seconds) = if quick { (1, 0.1) } else { (5, 0.3) };
-        let out = program::built().join("bench-peers");
+        let out = usual_folder();
         let mut plan = Self { names: Vec::new(), rounds, seconds, quick, json: false, out };
         let mut args = args.into_iter();
         while let Some(arg) = args.next() {
@@ -178,6 +215,11 @@ impl Plan {
         }
         workloads
     }
+}
+
+/// For what is written, if nothing else is said.
+fn usual_folder() -> PathBuf {
+    program::built().join("bench-peers")
 }
 
 fn number<T: std::str::FromStr>(value: Option<String>, name: &str) -> Result<T, String> {

@@ -11,6 +11,9 @@ use crate::summary;
 use crate::svg;
 use crate::workload::Workload;
 
+/// All figures.
+pub(crate) const JSON: &str = "peers.json";
+
 pub(crate) struct Output {
     folder: PathBuf,
 }
@@ -28,8 +31,8 @@ impl Output {
         page += &format!("## In one table\n\n{}\n", summary::markdown(workloads));
         let mut images = String::new();
         for plot in plots {
+            let file = plot.file();
             let Some(plot) = plot.draw(workloads) else { continue };
-            let file = format!("{}.svg", plot.name);
             fs::write(self.folder.join(&file), svg::draw(&plot))?;
             images += &format!("![{}]({file})\n\n", plot.title);
         }
@@ -42,7 +45,7 @@ impl Output {
             page += &format!("{}\n", report::markdown(workload));
         }
         fs::write(self.folder.join("peers.md"), page)?;
-        fs::write(self.folder.join("peers.json"), format!("{:#}\n", report::json(workloads)))
+        fs::write(self.folder.join(JSON), format!("{:#}\n", report::json(workloads)))
     }
 }
 
@@ -102,7 +105,7 @@ mod tests {
             entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "svg")
         });
         assert_eq!(svgs.count(), 1);
-        let json = fs::read_to_string(folder.join("peers.json")).unwrap();
+        let json = fs::read_to_string(folder.join(JSON)).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["tables"][0]["contenders"][0]["figures"]["ns"]["value"]["median"], 7.0);
         fs::remove_dir_all(folder).unwrap();

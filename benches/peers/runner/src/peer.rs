@@ -4,6 +4,8 @@
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
+    /// The name where there is little room.
+    pub(crate) short: &'static str,
     /// Words that the names of its contenders contain, all of them.
     words: &'static [&'static str],
     /// Of middling brightness, so that it can be seen on white and on black.
@@ -12,16 +14,26 @@ pub(crate) struct Peer {
 
 /// In the order of the columns; evy first. What stands earlier takes a name that fits both.
 pub(crate) const PEERS: [Peer; 10] = [
-    Peer { name: "evy", words: &["evy"], colour: "#e0403f" },
-    Peer { name: "raw", words: &["raw"], colour: "#808890" },
-    Peer { name: "tokio current_thread", words: &["tokio", "current_thread"], colour: "#2f81d8" },
-    Peer { name: "tokio multi_thread", words: &["tokio", "multi_thread"], colour: "#20a4b4" },
-    Peer { name: "may", words: &["may"], colour: "#2e9e52" },
-    Peer { name: "smol", words: &["smol"], colour: "#9a62d4" },
-    Peer { name: "monoio", words: &["monoio"], colour: "#d4609c" },
-    Peer { name: "Go", words: &["Go"], colour: "#d98a1f" },
-    Peer { name: "gevent", words: &["gevent"], colour: "#a87a4a" },
-    Peer { name: "eventlet", words: &["eventlet"], colour: "#8a9a2b" },
+    Peer { name: "evy", short: "evy", words: &["evy"], colour: "#e0403f" },
+    Peer { name: "raw", short: "raw", words: &["raw"], colour: "#808890" },
+    Peer {
+        name: "tokio current_thread",
+        short: "tokio",
+        words: &["tokio", "current_thread"],
+        colour: "#2f81d8",
+    },
+    Peer {
+        name: "tokio multi_thread",
+        short: "tokio mt",
+        words: &["tokio", "multi_thread"],
+        colour: "#20a4b4",
+    },
+    Peer { name: "may", short: "may", words: &["may"], colour: "#2e9e52" },
+    Peer { name: "smol", short: "smol", words: &["smol"], colour: "#9a62d4" },
+    Peer { name: "monoio", short: "monoio", words: &["monoio"], colour: "#d4609c" },
+    Peer { name: "Go", short: "Go", words: &["Go"], colour: "#d98a1f" },
+    Peer { name: "gevent", short: "gevent", words: &["gevent"], colour: "#a87a4a" },
+    Peer { name: "eventlet", short: "eventlet", words: &["eventlet"], colour: "#8a9a2b" },
 ];
 
 impl Peer {

@@ -95,6 +95,15 @@ pub(crate) fn all(quick: bool) -> Vec<PlotOf> {
 }
 
 impl PlotOf {
+    pub(crate) fn file(&self) -> String {
+        format!("{}.svg", self.name)
+    }
+
+    /// The workloads that it is of.
+    pub(crate) fn titles(&self) -> impl Iterator<Item = &str> {
+        self.points.iter().map(|(_, title)| title.as_str())
+    }
+
     /// What is to be drawn; `None` where none of it has been measured.
     pub(crate) fn draw(&self, workloads: &[Workload]) -> Option<Plot> {
         let mut lines: Vec<Line> = Vec::new();
@@ -112,8 +121,8 @@ impl PlotOf {
                 lines[place].points.push((*x as f64, y));
             }
         }
-        let (name, title, x, y) = (self.name, self.title, self.x, self.y);
-        (!lines.is_empty()).then_some(Plot { name, title, x, y, lines })
+        let (title, x, y) = (self.title, self.x, self.y);
+        (!lines.is_empty()).then_some(Plot { title, x, y, lines })
     }
 }
 

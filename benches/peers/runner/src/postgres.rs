@@ -12,13 +12,27 @@ use std::time::{Duration, Instant};
 use crate::program::{LOAD_CORE, Program, SERVER_CORE};
 use crate::workload::{Contender, Workload};
 
-const CONNECTIONS: [usize; 2] = [1, 50];
+pub(crate) const CONNECTIONS: [usize; 2] = [1, 50];
 
 /// How many sleep at once.
-const SLEEPERS: usize = 100;
+pub(crate) const SLEEPERS: usize = 100;
 
 /// How long the server may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) const FIGURES: [&str; 2] = ["queries/s", "client CPU ns/query"];
+
+/// Beside evy.
+pub(crate) const SPINLESS: &str = "the same with EVY_SPIN=0";
+pub(crate) const TOKIO: &str = "tokio-postgres, tokio current_thread";
+
+pub(crate) fn title(connections: usize) -> String {
+    format!("PostgreSQL, prepared SELECT 1, connections: {connections}")
+}
+
+pub(crate) fn sleep_title() -> String {
+    format!("PostgreSQL, pg_sleep(0.1), connections: {SLEEPERS}")
+}
 
 /// Whether there is a server to start.
 pub(crate) fn is_installed() -> bool {
@@ -31,13 +45,13 @@ pub(crate) fn workloads(seconds: f64) -> Vec<Workload> {
     let mut workloads = Vec::new();
     for connections in CONNECTIONS {
         workloads.push(Workload {
-            title: format!("PostgreSQL, prepared SELECT 1, connections: {connections}"),
-            figures: &["queries/s", "client CPU ns/query"],
+            title: title(connections),
+            figures: &FIGURES,
             contenders: contenders(&server, connections, seconds),
         });
     }
     workloads.push(Workload {
-        title: format!("PostgreSQL, pg_sleep(0.1), connections: {SLEEPERS}"),
+        title: sleep_title(),
         figures: &["ms"],
         contenders: contenders(&server, SLEEPERS, 0.0),
     });
@@ -61,8 +75,8 @@ fn contenders(
     vec![
         contender("evy::patched::postgres", evy.clone()),
         // A hub that spins before it sleeps trades CPU for time.
-        contender("the same with EVY_SPIN=0", evy.with_variable("EVY_SPIN", "0")),
-        contender("tokio-postgres, tokio current_thread", Program::new("tokio", "postgres")),
+        contender(SPINLESS, evy.with_variable("EVY_SPIN", "0")),
+        contender(TOKIO, Program::new("tokio", "postgres")),
     ]
 }
 

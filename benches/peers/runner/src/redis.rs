@@ -13,10 +13,21 @@ use crate::program::{LOAD_CORE, Program, SERVER_CORE, pinned};
 use crate::workload::{Contender, Workload};
 
 /// Connections, and how many requests go out at a time on each.
-const LOADS: [(usize, usize); 4] = [(1, 1), (50, 1), (1, 50), (50, 50)];
+pub(crate) const LOADS: [(usize, usize); 4] = [(1, 1), (50, 1), (1, 50), (50, 50)];
 
 /// What `redis-benchmark` asks for in a round; it knows no time.
 const REQUESTS: usize = 20_000;
+
+pub(crate) const FIGURES: [&str; 2] = ["requests/s", "client CPU ns/request"];
+
+/// Beside evy: a connection for each user, one for all, and the server's own program.
+pub(crate) const TOKIO: &str = "redis, tokio current_thread";
+pub(crate) const SHARED: &str = "redis, tokio, all on one connection";
+pub(crate) const BENCHMARK: &str = "redis-benchmark";
+
+pub(crate) fn title((connections, batch): (usize, usize)) -> String {
+    format!("Redis GET, connections: {connections}, at a time on each: {batch}")
+}
 
 pub(crate) fn workloads(seconds: f64) -> impl Iterator<Item = Workload> {
     LOADS.into_iter().map(move |(connections, batch)| workload(connections, batch, seconds))
@@ -33,24 +44,18 @@ fn workload(connections: usize, batch: usize, seconds: f64) -> Workload {
             program.figures(LOAD_CORE, &[&[port], &args[..]].concat())
         })
     };
-    let mut contenders = vec![
-        contender("evy::patched::redis", "evy", &[]),
-        contender("redis, tokio current_thread", "tokio", &[]),
-    ];
+    let mut contenders =
+        vec![contender("evy::patched::redis", "evy", &[]), contender(TOKIO, "tokio", &[])];
     if connections > 1 {
-        contenders.push(contender("redis, tokio, all on one connection", "tokio", &["shared"]));
+        contenders.push(contender(SHARED, "tokio", &["shared"]));
     }
-    contenders.push(Contender::new("redis-benchmark", {
+    contenders.push(Contender::new(BENCHMARK, {
         let server = Rc::clone(&server);
         move || {
             redis_benchmark(server.as_ref().as_ref().map_err(String::clone)?, connections, batch)
         }
     }));
-    Workload {
-        title: format!("Redis GET, connections: {connections}, at a time on each: {batch}"),
-        figures: &["requests/s", "client CPU ns/request"],
-        contenders,
-    }
+    Workload { title: title((connections, batch)), figures: &FIGURES, contenders }
 }
 
 /// One that has the value; ended and reaped when dropped.

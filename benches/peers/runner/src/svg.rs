@@ -11,8 +11,6 @@ use crate::report::figure;
 
 /// A whole picture.
 pub(crate) struct Plot {
-    /// Of the file.
-    pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
@@ -287,7 +285,7 @@ mod tests {
 
     fn plot(lines: Vec<Line>) -> Plot {
         let (x, y) = (Axis::log("live & <well>"), Axis::log("ns"));
-        Plot { name: "name", title: "a \"title\"", x, y, lines }
+        Plot { title: "a \"title\"", x, y, lines }
     }
 
     fn line(name: &'static str, variant: usize, points: &[(f64, f64)]) -> Line {
