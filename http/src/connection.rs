@@ -178,6 +178,15 @@ impl Connection {
         self.wake();
     }
 
+    /// The end of a request's body was read, or nobody has it any more.
+    pub(crate) fn body_has_ended(&self) {
+        self.pulse.close_body();
+        // A stop may wait for that.
+        if self.order.get() != Order::None {
+            self.wake();
+        }
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake_by_ref();
@@ -275,10 +284,12 @@ impl Connection {
             match self.order.get() {
                 Order::None => {}
                 Order::Finish if is_told => {}
+                // hyper would close at once where the answer has said that the connection closes.
+                Order::Finish if self.pulse.is_only_read() => {}
                 Order::Finish => {
                     is_told = true;
                     // The next request may be there already.
-                    if self.pulse.busy.get() > 0 {
+                    if self.pulse.is_in_a_request() {
                         self.pulse.is_unclean.set(true);
                     }
                     Pin::new(&mut http).graceful_shutdown();

@@ -54,8 +54,8 @@ pub(crate) struct Exchange {
     is_connect: bool,
     /// The client has asked for another protocol, and has nothing else to say before.
     may_upgrade: bool,
-    /// It says that trailers come behind its body.
-    announces_trailers: bool,
+    /// Its client keeps the body back until it is asked for it, or has the answer.
+    expects_continue: bool,
     status: Cell<Option<StatusCode>>,
     bytes: Cell<u64>,
     /// Where there is an access log.
@@ -110,8 +110,8 @@ impl Exchange {
         this.is_connect = request.method() == Method::CONNECT;
         this.may_upgrade =
             (this.is_connect || asks_for_upgrade(request)) && request.body().is_end_stream();
-        this.announces_trailers =
-            !request.body().is_end_stream() && request.headers().contains_key(header::TRAILER);
+        this.expects_continue =
+            !request.body().is_end_stream() && request.headers().contains_key(header::EXPECT);
         this.log.set(connection.core().logs_accesses().then(|| Log::begin(connection, request)));
         // Nothing of the last request can get into this one, whatever became of it.
         (*this.head.get_mut(), *this.answer.get_mut()) = (None, None);
@@ -137,7 +137,7 @@ impl Exchange {
             is_head: false,
             is_connect: false,
             may_upgrade: false,
-            announces_trailers: false,
+            expects_continue: false,
             status: Cell::new(None),
             bytes: Cell::new(0),
             log: Cell::new(None),
@@ -196,9 +196,10 @@ impl Exchange {
         self.may_upgrade
     }
 
-    /// Whether trailers are still to come, behind a body that somebody has.
-    pub(crate) fn awaits_trailers(&self) -> bool {
-        self.announces_trailers && self.connection.pulse().open_bodies.get() > 0
+    /// Whether somebody has the body who has not asked the client for it, and cannot any more behind the answer.
+    pub(crate) fn leaves_a_body_behind(&self) -> bool {
+        let pulse = self.connection.pulse();
+        self.expects_continue && pulse.open_bodies.get() > 0 && !pulse.has_asked_for_body.get()
     }
 
     /// Whether somebody waits for its answer.

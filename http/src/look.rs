@@ -2,7 +2,8 @@
 //!
 //! Of `Content-Length` and `Transfer-Encoding` in one head hyper goes by the second and forgets the first,
 //! which RFC 9112, 6.3 allows. Somebody on the way may have gone by the first, so we refuse such a request, unless
-//! its head came along with the rest of a body: then the connection ends after its answer, as hyper sees to.
+//! its head came along with the rest of a body, or while somebody still has the body before it: then the
+//! connection ends after its answer, as hyper sees to.
 //!
 //! ```text
 //!   bytes    … │ head, body │ head, body │ part of a head        what was read since nothing was left over

@@ -25,6 +25,8 @@ pub(crate) struct Pulse {
     pub(crate) open_bodies: Cell<u32>,
     /// Those whose readers wait for more.
     pub(crate) awaiting_body: Cell<u32>,
+    /// Somebody has waited for the body of the newest request.
+    pub(crate) has_asked_for_body: Cell<bool>,
     /// Pieces of answers that are to be sent.
     pub(crate) unsent: Cell<u32>,
     /// The socket had no room for what was to be written.
@@ -70,6 +72,7 @@ impl Pulse {
         self.requests.set(self.requests.get() + 1);
         self.busy.set(self.busy.get() + 1);
         self.is_answered.set(false);
+        self.has_asked_for_body.set(false);
     }
 
     /// Its answer was given to hyper, to the last byte, or will not be.
@@ -93,6 +96,11 @@ impl Pulse {
     #[inline]
     pub(crate) fn is_in_a_request(&self) -> bool {
         self.busy.get() > 0 || self.open_bodies.get() > 0
+    }
+
+    /// Whether all that goes on is that somebody reads a body behind its answer.
+    pub(crate) fn is_only_read(&self) -> bool {
+        self.busy.get() == 0 && self.open_bodies.get() > 0
     }
 
     /// So much of a request's body has come.

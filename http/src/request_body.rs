@@ -25,9 +25,9 @@ use crate::{HeaderMap, HeaderName, StatusCode, header};
 /// It may outlive its handler: a green thread that got it from there reads it behind the answer. The times of
 /// [`Server::min_rate`](crate::Server::min_rate) hold for it, and its connection is neither idle nor in the
 /// head of a request, until its end was read or it is dropped. Where its connection is cut or ends before, the
-/// next read is an error. Behind an answer in HTTP/1.1, trailers and the end in front of them are seen at
-/// once where the request has announced them (by `Trailer`): then the answer tells the client that the connection
-/// closes. They are seen with the client's next request where it has not.
+/// next read is an error. Two things come too late behind an answer in HTTP/1.1: a client that waits for
+/// `100 Continue` does not get it any more, so its answer says that the connection closes; and trailers, with the
+/// end in front of them, are told only with the client's next request, and are an error where none comes.
 ///
 /// ```
 /// use std::io::BufRead;
@@ -280,6 +280,7 @@ impl RequestBody {
             block_on(poll_fn(|context| {
                 let poll = Pin::new(&mut *incoming).poll_frame(context);
                 if poll.is_pending() && awaiting.is_none() {
+                    pulse.has_asked_for_body.set(true);
                     awaiting = Some(Count::new(&pulse.awaiting_body));
                 }
                 poll
@@ -318,7 +319,7 @@ impl RequestBody {
     /// Nothing comes any more.
     fn end(&mut self) {
         self.is_over = true;
-        self.connection.pulse().close_body();
+        self.connection.body_has_ended();
     }
 }
 
@@ -381,11 +382,10 @@ impl Drop for RequestBody {
         if self.is_over {
             return;
         }
-        let pulse = self.connection.pulse();
-        pulse.close_body();
         if !self.incoming.is_end_stream() {
-            pulse.is_unclean.set(true);
+            self.connection.pulse().is_unclean.set(true);
         }
+        self.connection.body_has_ended();
     }
 }
 

@@ -498,8 +498,8 @@ impl<A> RunningServer<A> {
     }
 
     /// Stops the server well: no new connections; idle ones are closed at once; requests that are under
-    /// way are answered, and their connections closed behind them; after `grace`, what is left is killed.
-    /// Returns what became of the connections.
+    /// way are answered, and their connections closed behind them; bodies that are read behind their answers
+    /// are read to the end; after `grace`, what is left is killed. Returns what became of the connections.
     ///
     /// ```
     /// # use evy_http::{Request, Server};

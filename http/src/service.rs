@@ -276,10 +276,9 @@ fn give(exchange: &Rc<Exchange>, response: Response) {
         return give(exchange, StatusCode::NOT_IMPLEMENTED.into_response());
     }
     settle_length(exchange, &mut head, &body);
-    if exchange.awaits_trailers() && !is_http2 {
-        // Should they come behind the answer: hyper would read the next head before it says that the body
-        // is over.
-        head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if !is_http2 && exchange.leaves_a_body_behind() {
+        // The client may send the body or not, now: what comes next could be either (RFC 9110, 10.1.1).
+        head.headers.append(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let wants_body = !exchange.is_head() && !has_no_body(head.status);
     let answer = |body| exchange.answer(Answer::from_parts(head, body));

@@ -30,8 +30,10 @@ fn look(core: &Core, now: Instant) {
         .filter_map(|connection| {
             let mut watched = connection.watched.borrow_mut();
             let over = watched.look(connection.pulse(), &core.limits, now);
-            // hyper does not read while a handler of HTTP/1 is at work, and would not notice.
-            let is_asked = connection.pulse().busy.get() > 0 && !connection.pulse().is_http2.get();
+            // hyper does not read while a handler of HTTP/1 is at work, or who has its body, and would not
+            // notice.
+            let pulse = connection.pulse();
+            let is_asked = pulse.is_in_a_request() && !pulse.is_http2.get();
             let gone = || (is_asked && connection.is_reset()).then_some(Over::Gone);
             Some((Rc::clone(connection), Order::Cut(over.or_else(gone)?)))
         })

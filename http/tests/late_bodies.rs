@@ -170,25 +170,70 @@ fn one_whose_connection_ends_is_an_error() {
 }
 
 #[test]
-fn its_trailers_are_read_and_its_end_is_seen_although_nothing_comes_behind() {
+fn trailers_are_told_with_the_next_request() {
     let (server, seen) = late();
     let server = server.start().unwrap();
-    let mut client = connect(server.local_addr());
-    ask(&mut client, TRAILER);
-    client.write_all(b"3\r\nabc\r\n0\r\nx: y\r\n\r\n").unwrap();
-    eventually("it was read", || seen.take() == Some(Ok((3, Some("y".to_owned())))));
-    drop(client);
+    for head in [CHUNKED, TRAILER] {
+        let mut client = connect(server.local_addr());
+        ask(&mut client, head);
+        client.write_all(b"3\r\nabc\r\n0\r\nx: y\r\n\r\n").unwrap();
+        ask(&mut client, &get("/"));
+        eventually("it was read", || seen.take() == Some(Ok((3, Some("y".to_owned())))));
+    }
 }
 
 #[test]
-fn trailers_that_were_not_announced_are_seen_with_the_next_request() {
+fn a_client_that_waits_to_be_asked_for_it_is_told_that_the_connection_closes() {
+    let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
     let (server, seen) = late();
     let server = server.start().unwrap();
     let mut client = connect(server.local_addr());
-    ask(&mut client, CHUNKED);
-    client.write_all(b"3\r\nabc\r\n0\r\nx: y\r\n\r\n").unwrap();
-    ask(&mut client, &get("/"));
-    eventually("it was read", || seen.take() == Some(Ok((3, Some("y".to_owned())))));
+    client.write_all(head.as_bytes()).unwrap();
+    // It may send it nevertheless, and then nothing else.
+    client.write_all(b"abc").unwrap();
+    let answer = read_all(&mut client);
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close"),
+        "{answer}"
+    );
+    assert_eq!(seen.take(), Some(Ok((3, None))));
+
+    // One that was asked for it keeps its connection.
+    let server = start(|request: Request| {
+        let mut body = request.into_body();
+        body.read_exact(&mut [0]).unwrap();
+        spawn_n(move || read(body));
+        "hello"
+    });
+    let mut client = connect(server.local_addr());
+    client.write_all(head.as_bytes()).unwrap();
+    let mut asked = [0; 25];
+    client.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(b"abc").unwrap();
+    assert_eq!(read_answer(&mut client), (200, "hello".to_owned()));
+    ask(&mut client, "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\n\r\nx");
+}
+
+#[test]
+fn fault_17_a_client_that_has_reset_leaves_although_somebody_has_its_body() {
+    let server = server(|request: Request| {
+        let body = request.into_body();
+        spawn_n(move || {
+            sleep(LONG);
+            drop(body);
+        });
+        "hello"
+    });
+    let server = server.head_timeout(SHORT).start().unwrap();
+    let mut client = connect(server.local_addr());
+    ask(&mut client, "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10000000\r\n\r\n");
+    // More than hyper reads when nobody takes it.
+    client.set_write_timeout(Some(SHORT)).unwrap();
+    let _ = client.write_all(&vec![b'x'; 10_000_000]);
+    client.set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    eventually("it has gone", || server.counters().clients() == 0);
 }
 
 #[test]
@@ -226,17 +271,21 @@ fn fault_19_what_is_in_it_is_not_taken_for_the_next_head() {
 
 #[test]
 fn fault_46_a_server_that_stops_waits_for_it() {
-    let (server, seen) = late();
-    let server = server.start().unwrap();
-    let mut client = connect(server.local_addr());
-    ask(&mut client, LENGTH);
-    client.write_all(&[b'x'; 10_000]).unwrap();
-    let stopping = spawn(move || server.stop(LONG));
-    sleep(SHORT);
-    assert_eq!(*seen.borrow(), None);
-    client.write_all(&[b'x'; 10_000]).unwrap();
-    stopping.wait().unwrap();
-    assert_eq!(seen.take(), Some(Ok((20_000, None))));
+    // Also where the answer has said that the connection closes.
+    for head in [LENGTH, &LENGTH.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")] {
+        let (server, seen) = late();
+        let server = server.start().unwrap();
+        let mut client = connect(server.local_addr());
+        ask(&mut client, head);
+        client.write_all(&[b'x'; 10_000]).unwrap();
+        let stopping = spawn(move || server.stop(LONG));
+        sleep(SHORT);
+        assert_eq!(*seen.borrow(), None);
+        client.write_all(&[b'x'; 10_000]).unwrap();
+        assert_eq!(read_all(&mut client), "");
+        stopping.wait().unwrap();
+        assert_eq!(seen.take(), Some(Ok((20_000, None))));
+    }
 }
 
 #[test]
