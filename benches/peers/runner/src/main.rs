@@ -2,7 +2,7 @@
 //! same round.
 //!
 //! ```text
-//! make bench-peers                              # builds all, then this: about 25 minutes
+//! make bench-peers                              # builds all, then this: about 20 minutes
 //! make bench-peers ARGS=--quick                 # a look at everything, in a few minutes
 //! make bench-peers ARGS="http --rounds 9"       # one workload, or several
 //! target/release/peers-runner --json channel    # from benches/peers, once they are built

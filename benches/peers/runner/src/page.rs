@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::block::Block;
 use crate::figures::Figures;
 use crate::{markers, output, plots, tables};
@@ -16,7 +18,8 @@ const PLOTS: &str = "docs/plots";
 ///
 /// # Errors
 ///
-/// A file cannot be read or written, or a marker is missing: then no page has been changed.
+/// A file cannot be read or written, a run has too few rounds, or a marker is missing: then no page has been
+/// changed, unless it is the second one that cannot be written.
 pub(crate) fn write(runs: &[PathBuf]) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let figures = read(runs)?;
@@ -49,10 +52,19 @@ fn read(runs: &[PathBuf]) -> Result<Figures, String> {
     let mut figures = Figures::default();
     for file in runs.iter().map(|run| json_of(run)) {
         let json = serde_json::from_str(&text_of(&file)?).map_err(|error| error.to_string());
-        let added = json.and_then(|json| figures.add(&json));
+        let added = json.and_then(|json| is_of_enough_rounds(&json).map(|()| json));
+        let added = added.and_then(|json| figures.add(&json));
         added.map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(figures)
+}
+
+/// The pages say that a figure is the median of five rounds.
+fn is_of_enough_rounds(json: &Value) -> Result<(), String> {
+    let tables = json["tables"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let quick =
+        tables.iter().find(|table| table["rounds"].as_u64().is_none_or(|rounds| rounds < 5));
+    quick.map_or(Ok(()), |table| Err(format!("{} has fewer than five rounds", table["workload"])))
 }
 
 fn text_of(path: &Path) -> Result<String, String> {
@@ -154,12 +166,21 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_fewer_rounds_than_the_pages_say_is_refused_by_the_name_of_its_workload() {
+        let run =
+            |rounds: u64| serde_json::json!({"tables": [{"workload": "w", "rounds": rounds}]});
+        assert_eq!(is_of_enough_rounds(&run(5)), Ok(()));
+        let error = is_of_enough_rounds(&run(1)).unwrap_err();
+        assert!(error.contains("\"w\" has fewer than five rounds"), "{error}");
+    }
+
+    #[test]
     fn a_plot_is_taken_from_the_last_run_that_measured_it() {
         let folder = built().join(format!("test-page-{}", std::process::id()));
         let run = |name: &str, title: String| {
             let contenders = vec![Contender::new("evy", || Ok(vec![7.0]))];
             let mut workload = Workload { title, figures: &["ns"], contenders };
-            workload.run(1);
+            workload.run(5);
             let folder = folder.join(name);
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("yield.svg"), name).unwrap();
