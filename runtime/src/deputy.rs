@@ -66,7 +66,8 @@ impl<W: Work> Deputy<W> {
     ///
     /// As [`Act`] says.
     unsafe fn call(deputy: *mut (), scheduler: &Scheduler) -> Next {
-        // SAFETY: the caller sees to it.
+        // SAFETY: the caller passes the deputy that has this function, which `new` put there for this very
+        // type, and nobody else refers to it during the call.
         let deputy = unsafe { &mut *deputy.cast::<Self>() };
         deputy.work.act(scheduler)
     }

@@ -897,5 +897,5 @@ pub fn count_bytes(count: usize) {
     }
 }
 
-/// As many bytes take about as long to move as a call without them.
+/// Bytes that count as a call: over loopback they take some 400 ns longer to send and to receive than 64 do.
 const CALL: usize = 16 << 10;

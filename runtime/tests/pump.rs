@@ -20,21 +20,12 @@ use evy_runtime::{
     yield_now,
 };
 use util::{
-    Child, HOUR, Log, OnDrop, Watchdog, assert_nothing_is_registered, is_asan, is_child, is_slow,
-    text,
+    Child, HOUR, Log, OnDrop, Watchdog, assert_nothing_is_registered, is_asan, is_child, text,
 };
 
 #[test]
 fn the_same_tests_pass_on_the_portable_driver() {
-    const AGAIN: &str = "EVY_TEST_AGAIN";
-    if std::env::var_os(AGAIN).is_some() || is_slow() {
-        return;
-    }
-    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    let output = command.env(AGAIN, "1").env("EVY_DRIVER", "polling").output().unwrap();
-    let (stdout, stderr) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{stdout}\n{stderr}");
+    util::pass_again_on_the_portable_driver();
 }
 
 /// Our end, whose reads park, and the peer's, which blocks.

@@ -185,6 +185,21 @@ pub fn has_cheap_guards() -> bool {
     (numbers.next(), numbers.next()) >= (Some(6), Some(13))
 }
 
+/// Runs all tests of this program once more, on the driver of other systems; in that run, and under a tool,
+/// it does nothing.
+pub fn pass_again_on_the_portable_driver() {
+    const AGAIN: &str = "EVY_TEST_AGAIN";
+    if std::env::var_os(AGAIN).is_some() || is_slow() {
+        return;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output =
+        command.env(AGAIN, "1").env("EVY_DRIVER", "polling").output().expect("it can be started");
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+}
+
 const CHILD: &str = "EVY_TEST_CHILD";
 
 /// Whether this process was started by [`Child::run`] for this test.
